@@ -1,0 +1,32 @@
+//! The ports: what the application asks of the outside, each with the promises an adapter keeps.
+
+mod bus;
+mod cache;
+mod clock;
+mod ids;
+mod journal;
+mod task_queue;
+mod task_repository;
+
+pub use bus::{BusError, EventBus, EventSignals, Signal};
+pub use cache::{Cache, CacheError, Cached};
+pub use clock::Clock;
+pub use ids::IdSource;
+pub use journal::{EventFilter, Journal, JournalError};
+pub use task_queue::{LeaseLost, QueueError, TaskQueue};
+pub use task_repository::{TaskCursor, TaskPage, TaskRepository};
+
+#[cfg(feature = "mock")]
+pub use bus::MockEventBus;
+#[cfg(feature = "mock")]
+pub use cache::MockCache;
+#[cfg(feature = "mock")]
+pub use clock::MockClock;
+#[cfg(feature = "mock")]
+pub use ids::MockIdSource;
+#[cfg(feature = "mock")]
+pub use journal::MockJournal;
+#[cfg(feature = "mock")]
+pub use task_queue::MockTaskQueue;
+#[cfg(feature = "mock")]
+pub use task_repository::MockTaskRepository;

@@ -1,0 +1,45 @@
+//! The port to what is known of tasks.
+
+use async_trait::async_trait;
+
+use crate::{HolderId, QueueError, Task, TaskId, TaskState, Timestamp};
+
+/// Finds tasks.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait TaskRepository: Send + Sync {
+    /// The task with this id, whoever's it is.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError>;
+
+    /// A page of tasks, newest first.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError>;
+
+    /// Forgets at most `limit` tasks that were done before an instant; answers how many. Dead tasks stay.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn forget_done(&self, before: Timestamp, limit: u32) -> Result<u64, QueueError>;
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPage {
+    /// Only this holder's; everyone's where there is none.
+    pub owner: Option<HolderId>,
+    /// Only tasks in this state.
+    pub state: Option<TaskState>,
+    /// Only tasks that come after this one in the list.
+    pub after: Option<TaskCursor>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A place in a list of tasks: ids sort by the time they were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskCursor(pub TaskId);
