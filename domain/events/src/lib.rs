@@ -18,6 +18,7 @@ mod payload;
 mod ports;
 mod stream;
 mod task;
+mod text;
 mod timestamp;
 
 pub use aggregate::{Aggregate, ImpossibleHistory};
@@ -33,6 +34,7 @@ pub use stream::{Position, StreamId, Version};
 pub use task::{
     InvalidKind, Lease, NewTask, Task, TaskEvent, TaskKind, TaskRequested, TaskRetried, TaskState,
 };
+pub use text::{InvalidLine, Line};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 #[doc(hidden)]

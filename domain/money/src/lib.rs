@@ -8,9 +8,11 @@
 //! [`MoneyError`] where the result can't be represented, and never wraps or rounds.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
+mod amount;
 mod currency;
 mod decimal;
 mod money;
 
+pub use amount::Amount;
 pub use currency::{Currency, UnknownCurrency};
 pub use money::{Money, MoneyError};

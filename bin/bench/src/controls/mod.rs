@@ -1,0 +1,41 @@
+//! What the product is measured against. Each is the plainest thing that does the part under measurement and no more.
+
+pub(crate) mod bare_route;
+pub(crate) mod memory_orders;
+pub(crate) mod raw_sqlite;
+
+use std::env;
+use std::io::Write;
+use std::process::Command;
+
+use poem::listener::{Acceptor, TcpAcceptor};
+use poem::{IntoEndpoint, Server};
+use tokio::net::TcpListener;
+
+use crate::error::{BenchError, Doing};
+
+/// A command that runs this program as a control.
+fn this_program() -> Result<Command, BenchError> {
+    Ok(Command::new(env::current_exe().doing("looking for this program's own path")?))
+}
+
+/// Serves routes with poem's own server, announcing where, until the process is ended.
+fn serve_with_poem<E>(routes: E) -> Result<(), BenchError>
+where
+    E: IntoEndpoint,
+    E::Endpoint: 'static,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .doing("starting the control")?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.doing("listening")?;
+        let acceptor = TcpAcceptor::from_tokio(listener).doing("listening")?;
+        for address in acceptor.local_addr() {
+            println!("listening on {address}");
+        }
+        std::io::stdout().flush().doing("announcing the control")?;
+        Server::new_with_acceptor(acceptor).run(routes).await.doing("serving the control")
+    })
+}

@@ -1,0 +1,174 @@
+//! A child process that serves HTTP, ended and reaped with the value that stands for it.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{BenchError, Doing};
+use crate::interrupt;
+
+/// How long a child may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(20);
+const ANNOUNCEMENT: &str = "http://127.0.0.1:";
+
+/// A server that runs as a child.
+pub(crate) struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    /// Starts a server and waits until it writes to its standard output where it listens, as `http://127.0.0.1:PORT`.
+    /// What it writes to its standard error goes to a file in `folder`, and into the error where it fails.
+    ///
+    /// # Errors
+    /// Where it does not start, ends, or does not listen in time.
+    pub(crate) fn start(
+        name: &str,
+        command: &mut Command,
+        folder: &Path,
+    ) -> Result<Self, BenchError> {
+        let errors = folder.join(format!("{name}.stderr"));
+        let error_file = File::create(&errors).doing(format!("making {}", errors.display()))?;
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(error_file).spawn();
+        let mut starting =
+            Starting { child: Some(child.doing(format!("starting {name}"))?), name, errors };
+        let address = starting.address()?;
+        let child = starting.child.take().ok_or_else(|| BenchError::failed("the child is gone"))?;
+        Ok(Self { child, address })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    // Fails only where the child has ended already.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A child that does not listen yet.
+struct Starting<'a> {
+    child: Option<Child>,
+    name: &'a str,
+    errors: PathBuf,
+}
+
+impl Starting<'_> {
+    fn address(&mut self) -> Result<SocketAddr, BenchError> {
+        let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
+        let port =
+            watch(stdout.ok_or_else(|| BenchError::failed("the child has no standard output"))?);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            interrupt::check()?;
+            match port.recv_timeout(interrupt::TICK) {
+                Ok(port) => return Ok((Ipv4Addr::LOCALHOST, port).into()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.failure("ended before it listened"));
+                }
+            }
+        }
+        Err(self.failure("did not say in time where it listens"))
+    }
+
+    fn failure(&self, what: &str) -> BenchError {
+        let errors = fs::read_to_string(&self.errors).unwrap_or_default();
+        let lines: Vec<&str> = errors.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n");
+        BenchError::failed(format!("{} {what}; it wrote:\n{last}", self.name))
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            end(child);
+        }
+    }
+}
+
+/// Hands on the port that is announced, and reads on to the end so that the child never waits for a reader.
+fn watch(stdout: ChildStdout) -> Receiver<u16> {
+    let (found, port) = mpsc::channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if let Some(port) = announced_port(&line) {
+                let _ = found.send(port);
+                break;
+            }
+            line.clear();
+        }
+        drop(found);
+        let _ = io::copy(&mut reader, &mut io::sink());
+    });
+    port
+}
+
+fn announced_port(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once(ANNOUNCEMENT)?;
+    let digits = rest.split(|character: char| !character.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_found_wherever_it_stands_in_the_line() {
+        assert_eq!(announced_port("Daybook listens on http://127.0.0.1:4711/docs\n"), Some(4711));
+        assert_eq!(
+            announced_port(r#"{"message":"listening","url":"http://127.0.0.1:80"}"#),
+            Some(80)
+        );
+        assert_eq!(announced_port("http://127.0.0.1:"), None);
+        assert_eq!(announced_port("starting"), None);
+    }
+
+    #[test]
+    fn a_child_that_ends_at_once_is_reported_with_its_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no port free >&2"]);
+        let error = Process::start("child", &mut command, folder.path()).err().unwrap().to_string();
+        assert!(
+            error.contains("ended before it listened") && error.contains("no port free"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_child_ends_with_its_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo http://127.0.0.1:1; exec sleep 600"]);
+        let process = Process::start("child", &mut command, folder.path()).unwrap();
+        let status = format!("/proc/{}", process.id());
+        assert!(Path::new(&status).exists());
+        drop(process);
+        assert!(!Path::new(&status).exists());
+    }
+}

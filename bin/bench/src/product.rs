@@ -1,0 +1,90 @@
+//! The product: `daybook serve` on a new SQLite database in a folder of its own.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::error::BenchError;
+use crate::http;
+use crate::options::Options;
+use crate::process::Process;
+
+/// Variables that would lead the product away from its defaults.
+const ENGINES: [&str; 5] = ["DATABASE_URL", "REDIS_URL", "REDIS_ADDR", "AMQP_URL", "SMTP_URL"];
+
+/// A running product. Process and folder go away with it, in this order.
+pub(crate) struct Product {
+    process: Process,
+    folder: TempDir,
+}
+
+impl Product {
+    /// Starts it on an empty folder.
+    ///
+    /// # Errors
+    /// Where it does not come to listen.
+    pub(crate) fn start(options: &Options) -> Result<Self, BenchError> {
+        let folder = options.temporary_folder()?;
+        let mut command = Command::new(options.daybook()?);
+        for (name, _) in env::vars_os() {
+            if name
+                .to_str()
+                .is_some_and(|name| name.starts_with("DAYBOOK_") || ENGINES.contains(&name))
+            {
+                command.env_remove(name);
+            }
+        }
+        command.envs(options.daybook_env.iter().map(|(name, value)| (name, value)));
+        command.current_dir(folder.path());
+        let database = format!("sqlite://{}", folder.path().join("daybook.db").display());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &database]);
+        let process = Process::start("daybook", &mut command, folder.path())?;
+        Ok(Self { process, folder })
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+
+    /// Registers someone and gives the token.
+    ///
+    /// # Errors
+    /// Where that is refused.
+    pub(crate) fn register(&self) -> Result<String, BenchError> {
+        let body = json!({
+            "email": "bench@example.com",
+            "password": "a password for measuring",
+            "full_name": "Bench",
+        });
+        let request = http::request("POST", "/register", None, Some(&body.to_string()));
+        http::call(self.address(), &request, 201)?.text_member("token")
+    }
+
+    /// Opens an account and gives its id.
+    ///
+    /// # Errors
+    /// Where that is refused.
+    pub(crate) fn open_account(&self, token: &str) -> Result<String, BenchError> {
+        let body =
+            json!({ "name": "Savings", "currency_code": "EUR", "initial_balance": "250.00" });
+        let request = http::request("POST", "/accounts", Some(token), Some(&body.to_string()));
+        http::call(self.address(), &request, 201)?.text_member("account_id")
+    }
+
+    /// Ends it; what is left is its folder and the database's path in there.
+    pub(crate) fn end(self) -> (TempDir, PathBuf) {
+        drop(self.process);
+        let database = self.folder.path().join("daybook.db");
+        (self.folder, database)
+    }
+}

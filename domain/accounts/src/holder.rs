@@ -1,0 +1,209 @@
+//! An account holder: who registers, logs in, and owns things.
+
+use std::fmt;
+use std::str::FromStr;
+
+use daybook_events::{HolderId, Line, StreamId, Timestamp, event_payload};
+use email_address::{EmailAddress, Options};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What a holder is called: one line, at most 200 characters.
+pub type FullName = Line<200>;
+
+/// Someone who registered. Personal data stands here and in no event: the log is kept for ever.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Names the holder.
+    pub id: HolderId,
+    /// Where to reach them, and what they log in with.
+    pub email: Email,
+    /// What they are called.
+    pub full_name: Option<FullName>,
+    /// What their password is checked against.
+    pub password_hash: PasswordHash,
+    /// When they registered.
+    pub created_at: Timestamp,
+}
+
+impl Holder {
+    /// The stream of a holder's events.
+    pub fn stream(id: HolderId) -> StreamId {
+        StreamId::new("holder", id)
+    }
+
+    /// The event that says that `id` registered.
+    pub const fn register(id: HolderId) -> HolderEvent {
+        HolderEvent::HolderRegistered(HolderRegistered { holder_id: id })
+    }
+}
+
+/// The events of a holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HolderEvent {
+    /// Someone registered.
+    HolderRegistered(HolderRegistered),
+}
+
+/// Someone registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HolderRegistered {
+    /// Who.
+    pub holder_id: HolderId,
+}
+
+event_payload!(HolderEvent { HolderRegistered });
+
+/// An email address. Two that differ only in case are the same holder's.
+#[derive(Clone)]
+pub struct Email {
+    given: Box<str>,
+    key: Box<str>,
+}
+
+/// The text is not an email address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not an email address, such as ada@example.com")]
+pub struct InvalidEmail;
+
+impl Email {
+    /// The address as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.given
+    }
+
+    /// The form in which addresses are compared.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl FromStr for Email {
+    type Err = InvalidEmail;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEmail> {
+        let options =
+            Options::default().with_required_tld().without_display_text().without_domain_literal();
+        EmailAddress::parse_with_options(text, options).map_err(|_| InvalidEmail)?;
+        Ok(Self { given: text.into(), key: text.to_lowercase().into() })
+    }
+}
+
+impl PartialEq for Email {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Email {}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(…)")
+    }
+}
+
+/// A password as someone typed it: 8 characters at least, 1024 bytes at most. Never shown.
+#[derive(Clone)]
+pub struct Password(Box<str>);
+
+/// The text can't be a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a password has at least 8 characters and at most 1024 bytes")]
+pub struct InvalidPassword;
+
+impl Password {
+    /// Takes a password for a new holder.
+    ///
+    /// # Errors
+    /// [`InvalidPassword`].
+    pub fn new(text: &str) -> Result<Self, InvalidPassword> {
+        let fits = text.chars().count() >= 8 && text.len() <= 1024;
+        if fits { Ok(Self(text.into())) } else { Err(InvalidPassword) }
+    }
+
+    /// Takes what someone gives to log in: any text up to 1024 bytes, to be compared.
+    ///
+    /// # Errors
+    /// [`InvalidPassword`].
+    pub fn attempt(text: &str) -> Result<Self, InvalidPassword> {
+        let fits = (1..=1024).contains(&text.len());
+        if fits { Ok(Self(text.into())) } else { Err(InvalidPassword) }
+    }
+
+    /// The text, for hashing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// The hash of a password, in PHC string form. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(Box<str>);
+
+impl PasswordHash {
+    /// The hash with this PHC string.
+    pub fn from_phc(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The PHC string, for verifying and storing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_addresses_and_compares_them_without_case() {
+        let email: Email = "Ada@Example.com".parse().unwrap();
+        assert_eq!(email.as_str(), "Ada@Example.com");
+        assert_eq!(email, "ada@example.COM".parse().unwrap());
+        for text in [
+            "",
+            "ada",
+            "ada@",
+            "@example.com",
+            "a b@example.com",
+            "Ada <ada@example.com>",
+            "ada@localhost",
+        ] {
+            assert_eq!(text.parse::<Email>().map(|_| ()), Err(InvalidEmail), "{text}");
+        }
+    }
+
+    #[test]
+    fn asks_for_eight_characters_and_no_more_than_a_kilobyte() {
+        assert!(Password::new("pässword").is_ok());
+        assert_eq!(Password::new("seven77").map(|_| ()), Err(InvalidPassword));
+        assert_eq!(Password::new(&"x".repeat(1025)).map(|_| ()), Err(InvalidPassword));
+        assert!(Password::attempt("short").is_ok());
+        assert!(Password::attempt("").is_err());
+    }
+
+    #[test]
+    fn shows_nothing_personal_or_secret() {
+        let shown = format!(
+            "{:?} {:?} {:?}",
+            "ada@example.com".parse::<Email>().unwrap(),
+            Password::new("correct horse").unwrap(),
+            PasswordHash::from_phc("$argon2id$…"),
+        );
+        assert!(!shown.contains("ada") && !shown.contains("horse") && !shown.contains("argon2id"));
+    }
+}
