@@ -13,7 +13,7 @@ pub(crate) enum BenchError {
         /// What it said.
         source: io::Error,
     },
-    /// SQLite refused.
+    /// `SQLite` refused.
     #[error("SQLite")]
     Sqlite(#[from] rusqlite::Error),
     /// Product or control did not do what was asked of it.

@@ -7,6 +7,8 @@
 //! To add a figure: a file in [`figures`] that starts both sides and hands two closures to [`rounds::alternate`], and
 //! where it needs a new control, a file in [`controls`].
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
+
 mod controls;
 mod error;
 mod figures;
@@ -45,9 +47,9 @@ struct Cli {
 enum Command {
     /// Cached GET /accounts/{id} beside a bare poem route.
     P1,
-    /// Durable POST /orders on SQLite, 256 clients, beside raw rusqlite.
+    /// Durable POST /orders on the embedded database, 256 clients, beside raw rusqlite.
     P12,
-    /// Durable POST /orders on SQLite, 64 clients, beside an in-memory service.
+    /// Durable POST /orders on the embedded database, 64 clients, beside an in-memory service.
     P14,
     /// Time to the first answer, and idle memory.
     Start,

@@ -30,7 +30,8 @@ pub(crate) struct Options {
     /// Requests of one turn, at most.
     #[arg(long, global = true, default_value_t = 5_000_000, value_name = "COUNT")]
     most_requests: u64,
-    /// Where the temporary folders (databases, logs) go; the system's place for such where none is named.
+    /// Where the temporary folders (databases, logs) go; the system's place for such where none is named. It
+    /// must be on a real disk: in memory a durable sync costs nothing.
     #[arg(long, global = true, value_name = "PATH")]
     folder: Option<PathBuf>,
 }

@@ -20,6 +20,7 @@ const ANNOUNCEMENT: &str = "http://127.0.0.1:";
 pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
+    begun: Instant,
 }
 
 impl Process {
@@ -35,17 +36,23 @@ impl Process {
     ) -> Result<Self, BenchError> {
         let errors = folder.join(format!("{name}.stderr"));
         let error_file = File::create(&errors).doing(format!("making {}", errors.display()))?;
+        let begun = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(error_file).spawn();
         let mut starting =
             Starting { child: Some(child.doing(format!("starting {name}"))?), name, errors };
         let address = starting.address()?;
         let child = starting.child.take().ok_or_else(|| BenchError::failed("the child is gone"))?;
-        Ok(Self { child, address })
+        Ok(Self { child, address, begun })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How long ago it was started.
+    pub(crate) fn age(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Its number.

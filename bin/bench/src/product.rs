@@ -1,4 +1,4 @@
-//! The product: `daybook serve` on a new SQLite database in a folder of its own.
+//! The product: `daybook serve` on a new `SQLite` database in a folder of its own.
 
 use std::env;
 use std::net::SocketAddr;

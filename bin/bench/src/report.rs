@@ -36,7 +36,7 @@ pub(crate) fn conditions(options: &Options) -> Result<(), BenchError> {
     let processors = thread::available_parallelism().map_or(0, usize::from);
     let pace = options.pace();
     println!(
-        "{} rounds of {:?} each, after {:?} of warm-up",
+        "rounds: {}, each turn measured for {:?} after {:?} of warm-up",
         options.rounds, pace.measured, pace.warm_up
     );
     println!(
@@ -111,13 +111,15 @@ fn side(name: &str, side: &Side) {
 
 fn load_note(result: &Comparison) {
     let sides = [("product", &result.product), ("control", &result.control)];
-    let busy: Vec<(&str, f64)> =
-        sides.iter().filter_map(|(name, side)| Some((*name, side.generator_busy()?))).collect();
-    let shares: Vec<String> =
-        busy.iter().map(|(name, share)| format!("{:.0} % for the {name}", share * 100.0)).collect();
-    println!("    load generator: {} of one processor, at most", shares.join(", "));
-    if busy.iter().any(|(_, share)| *share > BUSY) {
-        println!("    The load generator was the limit: the ratio is drawn towards 1.");
+    let busy = sides.map(|(name, side)| Some((name, side.generator_busy()?)));
+    for (name, share) in busy.into_iter().flatten() {
+        println!(
+            "    load generator beside the {name}: {:.0} % of one processor at most",
+            share * 100.0
+        );
+        if share > BUSY {
+            println!("    It was the limit there: the ratio cannot be trusted.");
+        }
     }
 }
 

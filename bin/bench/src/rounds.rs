@@ -218,7 +218,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(comparison.ratio(), Some(Spread { median: 1.0, least: 1.0, most: 3.0 }));
-        assert_eq!(comparison.product.rate().unwrap().median, 150.0);
+        let rate = Spread { median: 150.0, least: 100.0, most: 200.0 };
+        assert_eq!(comparison.product.rate(), Some(rate));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Events, before and after they are in the log.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -100,7 +102,7 @@ pub struct RecordedEvent {
     /// Its number in the stream.
     pub version: Version,
     /// Its type: `OrderPaid`.
-    pub event_type: String,
+    pub event_type: Cow<'static, str>,
     /// When it was decided.
     pub timestamp: Timestamp,
     /// Its data.

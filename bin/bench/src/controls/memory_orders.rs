@@ -99,7 +99,7 @@ pub(crate) fn serve() -> Result<(), BenchError> {
 
 #[expect(dead_code, reason = "written as the Go program writes it; only creating is measured")]
 struct Event {
-    event_type: &'static str,
+    kind: &'static str,
     order_id: Uuid,
     timestamp: SystemTime,
     data: &'static str,
@@ -121,12 +121,8 @@ impl Endpoint for CreateOrder {
 
     async fn call(&self, _request: Request) -> poem::Result<Response> {
         let order_id = Uuid::now_v7();
-        let event = Event {
-            event_type: "OrderCreated",
-            order_id,
-            timestamp: SystemTime::now(),
-            data: "{}",
-        };
+        let event =
+            Event { kind: "OrderCreated", order_id, timestamp: SystemTime::now(), data: "{}" };
         {
             let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
             book.events.push(event);
@@ -137,5 +133,22 @@ impl Endpoint for CreateOrder {
             .status(StatusCode::CREATED)
             .content_type("application/json")
             .body(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_order_is_kept_with_its_event() {
+        let service = CreateOrder::default();
+        let response = service.call(Request::default()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        let body = response.into_body().into_string().await.unwrap();
+        let book = service.book.into_inner().unwrap();
+        let order_id = book.orders.keys().next().unwrap();
+        assert_eq!(body, format!(r#"{{"order_id":"{order_id}"}}"#));
+        assert_eq!((book.events.len(), book.orders.len()), (1, 1));
     }
 }

@@ -8,7 +8,7 @@ use std::env;
 use std::io::Write;
 use std::process::Command;
 
-use poem::listener::{Acceptor, TcpAcceptor};
+use poem::listener::TcpAcceptor;
 use poem::{IntoEndpoint, Server};
 use tokio::net::TcpListener;
 
@@ -31,10 +31,8 @@ where
         .doing("starting the control")?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.doing("listening")?;
+        println!("listening on http://{}", listener.local_addr().doing("listening")?);
         let acceptor = TcpAcceptor::from_tokio(listener).doing("listening")?;
-        for address in acceptor.local_addr() {
-            println!("listening on {address}");
-        }
         std::io::stdout().flush().doing("announcing the control")?;
         Server::new_with_acceptor(acceptor).run(routes).await.doing("serving the control")
     })

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 use uuid::Uuid;
 
 use crate::error::BenchError;
@@ -17,7 +17,7 @@ use crate::options::Pace;
 use crate::rounds::{Turn, as_float, per_second};
 
 /// Commands in one transaction: each is an event row and an order row.
-pub(crate) const BATCH: u64 = 256;
+pub(crate) const BATCH: u32 = 256;
 
 const SCHEMA: &str = "
     CREATE TABLE event (
@@ -46,7 +46,7 @@ const SCHEMA: &str = "
         position INTEGER NOT NULL
     );";
 const INSERT_EVENT: &str =
-    "INSERT INTO event VALUES (?1, ?2, ?3, 1, 'OrderCreated', ?4, ?5, ?6, ?7, ?8)";
+    "INSERT INTO event VALUES (NULL, ?1, ?2, 1, 'OrderCreated', ?3, ?4, ?5, ?6, ?7)";
 const INSERT_ORDER: &str =
     "INSERT INTO orders VALUES (?1, ?2, 'PENDING', 'UNPAID', NULL, 0, '[]', ?3, 1, ?4)";
 const TIMESTAMP: &str = "2026-01-01T00:00:00.000000Z";
@@ -54,7 +54,7 @@ const TIMESTAMP: &str = "2026-01-01T00:00:00.000000Z";
 /// Writes batches to a new database for one turn. The latencies are those of whole transactions.
 ///
 /// # Errors
-/// Where SQLite refuses, or the run was asked to end.
+/// Where `SQLite` refuses, or the run was asked to end.
 pub(crate) fn turn(database: &Path, pace: Pace) -> Result<Turn, BenchError> {
     let mut connection = open(database)?;
     let holder = Uuid::now_v7();
@@ -62,18 +62,19 @@ pub(crate) fn turn(database: &Path, pace: Pace) -> Result<Turn, BenchError> {
     let end = start + pace.measured;
     let mut latencies = Histogram::new();
     let (mut written, mut counted) = (0, 0);
+    let batch = u64::from(BATCH);
     let mut now = Instant::now();
     while now < end && written < pace.most_requests {
         interrupt::check()?;
         let begun = now;
         let transaction = connection.transaction()?;
-        write_batch(&transaction, written, holder)?;
+        write_batch(&transaction, holder)?;
         transaction.commit()?;
-        written += BATCH;
+        written += batch;
         now = Instant::now();
         if now >= start && now < end {
             latencies.record(now - begun);
-            counted += BATCH;
+            counted += batch;
         }
     }
     let rate = per_second(counted, now.min(end).saturating_duration_since(start));
@@ -92,13 +93,13 @@ pub(crate) fn turn(database: &Path, pace: Pace) -> Result<Turn, BenchError> {
 /// The size of a database that nobody writes to, with its write-ahead log taken in.
 ///
 /// # Errors
-/// Where it cannot be opened.
+/// Where there is none, or it cannot be opened.
 pub(crate) fn database_bytes(database: &Path) -> Result<u64, BenchError> {
-    let connection = Connection::open(database)?;
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    let pages: u64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-    let page_size: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    Ok(pages * page_size)
+    let pages: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    let page_size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    Ok(u64::from(pages) * u64::from(page_size))
 }
 
 fn open(database: &Path) -> Result<Connection, BenchError> {
@@ -109,22 +110,18 @@ fn open(database: &Path) -> Result<Connection, BenchError> {
     Ok(connection)
 }
 
-fn write_batch(
-    transaction: &Transaction<'_>,
-    written: u64,
-    holder: Uuid,
-) -> Result<(), BenchError> {
+fn write_batch(transaction: &Transaction<'_>, holder: Uuid) -> Result<(), BenchError> {
     let mut insert_event = transaction.prepare_cached(INSERT_EVENT)?;
     let mut insert_order = transaction.prepare_cached(INSERT_ORDER)?;
     let owner = holder.to_string();
-    for position in written + 1..=written + BATCH {
+    for _ in 0..BATCH {
         let order = Uuid::now_v7().to_string();
         let stream = format!("order-{order}");
         let data = format!(r#"{{"holder":"{holder}","currency_code":null,"lines":[]}}"#);
         let metadata = format!(r#"{{"actor":"{holder}","correlation_id":"{order}"}}"#);
         let event = Uuid::now_v7().to_string();
-        insert_event
-            .execute(params![position, event, stream, TIMESTAMP, owner, order, data, metadata])?;
+        insert_event.execute(params![event, stream, TIMESTAMP, owner, order, data, metadata])?;
+        let position = transaction.last_insert_rowid();
         insert_order.execute(params![order, owner, TIMESTAMP, position])?;
     }
     Ok(())
@@ -143,7 +140,7 @@ mod tests {
         let pace = Pace {
             warm_up: Duration::ZERO,
             measured: Duration::from_mins(1),
-            most_requests: 2 * BATCH,
+            most_requests: 2 * u64::from(BATCH),
         };
         let turn = turn(&database, pace).unwrap();
         assert_eq!(turn.latencies.count(), 2);
@@ -155,7 +152,7 @@ mod tests {
         assert_eq!(mode, "wal");
         for table in ["event", "orders"] {
             let count = format!("SELECT count(*) FROM {table}");
-            let rows: u64 = connection.query_row(&count, [], |row| row.get(0)).unwrap();
+            let rows: u32 = connection.query_row(&count, [], |row| row.get(0)).unwrap();
             assert_eq!(rows, 2 * BATCH, "{table}");
         }
     }

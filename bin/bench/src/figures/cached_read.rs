@@ -5,6 +5,7 @@ use crate::error::BenchError;
 use crate::http;
 use crate::load::Load;
 use crate::options::Options;
+use crate::process::Process;
 use crate::product::Product;
 use crate::report::{self, Heading};
 use crate::rounds::{Turn, alternate};
@@ -26,7 +27,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
         return Err(BenchError::failed("the control answers with another body than the product"));
     }
 
-    let turn = |server| {
+    let turn = |server: &Process| {
         let pace = options.pace();
         let load = Load {
             address: server.address(),

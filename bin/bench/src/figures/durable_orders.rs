@@ -1,4 +1,4 @@
-//! P12: durable commands from 256 clients on SQLite, beside rusqlite alone.
+//! P12: durable commands from 256 clients on `SQLite`, beside rusqlite alone.
 
 use super::create_orders;
 use crate::controls::raw_sqlite;

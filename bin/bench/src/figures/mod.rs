@@ -5,12 +5,13 @@ mod durable_orders;
 mod orders_beside_memory;
 mod start;
 
+use crate::controls::raw_sqlite;
 use crate::error::BenchError;
 use crate::http;
 use crate::load::Load;
 use crate::options::Options;
 use crate::product::Product;
-use crate::rounds::Turn;
+use crate::rounds::{Turn, as_float};
 
 /// A figure that can be measured.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ impl Figure {
     }
 }
 
-/// One turn of the product at creating orders, on a new database. Also gives the database's growth per order.
+/// One turn of the product at creating orders, on a new database.
 fn create_orders(options: &Options, connections: u32) -> Result<Turn, BenchError> {
     let product = Product::start(options)?;
     let token = product.register()?;
@@ -59,6 +60,7 @@ fn create_orders(options: &Options, connections: u32) -> Result<Turn, BenchError
     };
     let (mut turn, answers) = Turn::of_load(&load, product.process())?;
     let (_folder, database) = product.end();
-    turn.disk_bytes = disk_bytes(&database, answers);
+    let bytes = raw_sqlite::database_bytes(&database)?;
+    turn.disk_bytes = Some(as_float(bytes) / as_float(answers.max(1)));
     Ok(turn)
 }

@@ -1,0 +1,234 @@
+//! Turning a decision into an entry, and the state into the one after it.
+
+use std::sync::Arc;
+
+use daybook_accounts::{Account, Holder, Posting};
+use daybook_events::{
+    Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
+    NotificationEvent, StreamId, TaskEvent, TaskRequested, TaskRetried, TaskState, Timestamp,
+    Version,
+};
+use daybook_money::{Currency, MoneyError};
+use daybook_orders::{Order, OrderEvent, Refund};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::states::{State, TaskStanding};
+use crate::{Change, Key, PostingRow, Row, States};
+
+/// A decision that contradicts the state or the books. It is a fault of the program or of the
+/// stored data, never of a caller, and nothing of it is written.
+#[derive(Debug, Error)]
+pub(super) enum Unstageable {
+    #[error(transparent)]
+    History(#[from] ImpossibleHistory),
+    #[error("an amount went out of range: {0}")]
+    Money(#[from] MoneyError),
+    #[error("the postings of an entry do not sum to zero in {0}")]
+    Unbalanced(Currency),
+    #[error("a task that does not exist was retried")]
+    NoTask,
+}
+
+/// The events and rows of one entry, and what it changed.
+#[derive(Default)]
+pub(super) struct Staged {
+    pub events: Vec<NewEvent>,
+    pub rows: Vec<Row>,
+    pub changed: Vec<Key>,
+    pub has_tasks: bool,
+}
+
+pub(super) struct Stage<'a> {
+    pub ids: &'a dyn IdSource,
+    pub states: &'a mut States,
+    pub actor: Option<HolderId>,
+    pub now: Timestamp,
+    pub staged: Staged,
+}
+
+impl Stage<'_> {
+    /// Applies `changes` to the states and gathers their events and rows.
+    pub(super) fn apply(mut self, changes: Vec<Change>) -> Result<Staged, Unstageable> {
+        for change in changes {
+            self.change(change)?;
+        }
+        self.staged.check_balance()?;
+        Ok(self.staged)
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), Unstageable> {
+        match change {
+            Change::Account(id, event) => self.account(id, &event),
+            Change::Order(id, event) => self.order(id, &event),
+            Change::Holder(holder) => {
+                let event = Holder::register(holder.id);
+                self.event(
+                    Holder::stream(holder.id),
+                    Version::new(1),
+                    &event,
+                    Some(holder.id),
+                    None,
+                );
+                let key = Key::Email(holder.email.key().into());
+                self.states.set(key.clone(), State::EmailTaken);
+                self.staged.changed.push(key);
+                self.staged.rows.push(Row::Holder(holder));
+                Ok(())
+            }
+            Change::Notification(published) => {
+                let (key, stream) = (Key::Topic(published.topic.clone()), published.topic.stream());
+                let version = self.states.version(&key).next();
+                let event = NotificationEvent::NotificationPublished(published);
+                self.event(stream, version, &event, self.actor, None);
+                self.set(key, State::Topic(version));
+                Ok(())
+            }
+            Change::Task(task) => {
+                let requested = TaskRequested {
+                    task_id: task.id,
+                    kind: task.kind.clone(),
+                    run_at: task.run_at,
+                };
+                let event = TaskEvent::TaskRequested(requested);
+                self.event(task.id.stream(), Version::new(1), &event, task.owner, None);
+                self.staged.rows.push(Row::Task(task));
+                self.staged.has_tasks = true;
+                Ok(())
+            }
+            Change::RetryTask(id) => {
+                let task = self.states.task(id).ok_or(Unstageable::NoTask)?;
+                let version = task.version.next();
+                let event = TaskEvent::TaskRetried(TaskRetried { task_id: id });
+                self.event(id.stream(), version, &event, task.owner, None);
+                self.staged.rows.push(Row::TaskRetried { id, version, at: self.now });
+                self.staged.has_tasks = true;
+                let standing = TaskStanding { state: TaskState::Queued, version, ..task };
+                self.set(Key::Task(id), State::Task(standing));
+                Ok(())
+            }
+        }
+    }
+
+    fn account(
+        &mut self,
+        id: daybook_accounts::AccountId,
+        event: &daybook_accounts::AccountEvent,
+    ) -> Result<(), Unstageable> {
+        let key = Key::Account(id);
+        let before = match self.states.get(&key) {
+            Some(State::Account(account)) => Some(Account::clone(account)),
+            _ => None,
+        };
+        let after = Account::evolve(before, event)?;
+        let index = self.staged.events.len();
+        self.event(id.stream(), after.version, event, Some(after.holder_id), event.order_id());
+        for posting in event.postings(id)? {
+            let here = posting.ledger.system_name().is_none();
+            self.staged.rows.push(Row::Posting(PostingRow {
+                event: index,
+                ledger: posting.ledger,
+                amount: posting.amount,
+                balance: here.then_some(after.balance),
+                reference: event.reference().map(|text| text.as_str().to_owned()),
+                order_id: event.order_id(),
+            }));
+        }
+        self.staged.rows.push(Row::Account(after.clone()));
+        self.set(key, State::Account(Arc::new(after)));
+        Ok(())
+    }
+
+    fn order(
+        &mut self,
+        id: daybook_orders::OrderId,
+        event: &OrderEvent,
+    ) -> Result<(), Unstageable> {
+        let key = Key::Order(id);
+        let before = match self.states.get(&key) {
+            Some(State::Order(order)) => Some(Order::clone(order)),
+            _ => None,
+        };
+        let after = Order::evolve(before, event)?;
+        let index = self.staged.events.len();
+        self.event(id.stream(), after.version, event, Some(after.holder_id), Some(id.uuid()));
+        for posting in order_postings(event)? {
+            self.staged.rows.push(Row::Posting(PostingRow {
+                event: index,
+                ledger: posting.ledger,
+                amount: posting.amount,
+                balance: None,
+                reference: None,
+                order_id: Some(id.uuid()),
+            }));
+        }
+        self.staged.rows.push(Row::Order(after.clone()));
+        self.set(key, State::Order(Arc::new(after)));
+        Ok(())
+    }
+
+    fn set(&mut self, key: Key, state: State) {
+        self.states.set(key.clone(), state);
+        self.staged.changed.push(key);
+    }
+
+    fn event(
+        &mut self,
+        stream: StreamId,
+        version: Version,
+        event: &impl EventPayload,
+        owner: Option<HolderId>,
+        order_id: Option<Uuid>,
+    ) {
+        self.staged.events.push(NewEvent {
+            id: EventId::from_uuid(self.ids.next()),
+            stream,
+            version,
+            event_type: event.event_type(),
+            data: event.data(),
+            owner,
+            order_id,
+        });
+    }
+}
+
+impl Staged {
+    /// Money is neither made nor lost: whatever was decided, the postings sum to zero.
+    fn check_balance(&self) -> Result<(), Unstageable> {
+        let mut sums: Vec<(Currency, i128)> = Vec::new();
+        for row in &self.rows {
+            let Row::Posting(posting) = row else { continue };
+            let (currency, minor) = (posting.amount.currency(), i128::from(posting.amount.minor()));
+            match sums.iter_mut().find(|(c, _)| *c == currency) {
+                Some((_, sum)) => *sum += minor,
+                None => sums.push((currency, minor)),
+            }
+        }
+        match sums.into_iter().find(|(_, sum)| *sum != 0) {
+            Some((currency, _)) => Err(Unstageable::Unbalanced(currency)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The postings that follow from an order's event. What an account pays or gets back follows from
+/// the account's own event in the same entry; here is the other side of it.
+fn order_postings(event: &OrderEvent) -> Result<Vec<Posting>, MoneyError> {
+    use daybook_accounts::Ledger::{Outside, Sales};
+    match event {
+        OrderEvent::OrderPaid(paid) => match (paid.amount, paid.account_id) {
+            (None, _) => Ok(Vec::new()),
+            (Some(amount), None) => Posting::pair(Outside, Sales, amount),
+            (Some(amount), Some(_)) if amount.is_zero() => Ok(Vec::new()),
+            (Some(amount), Some(_)) => Ok(vec![Posting { ledger: Sales, amount }]),
+        },
+        OrderEvent::OrderCanceled(canceled) => match &canceled.refund {
+            None => Ok(Vec::new()),
+            Some(Refund { account_id: None, amount }) => Posting::pair(Sales, Outside, *amount),
+            Some(Refund { account_id: Some(_), amount }) => {
+                Ok(vec![Posting { ledger: Sales, amount: amount.checked_neg()? }])
+            }
+        },
+        OrderEvent::OrderCreated(_) => Ok(Vec::new()),
+    }
+}

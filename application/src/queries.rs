@@ -1,0 +1,243 @@
+//! The use cases that only look.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use daybook_accounts::{
+    Account, AccountId, AccountPage, AccountRepository, Holder, HolderRepository,
+    RepositoryError as AccountsError, StatementEntry, StatementPage,
+};
+use daybook_events::{
+    EventFilter, HolderId, Journal, JournalError, Position, QueueError, RecordedEvent, Task,
+    TaskCursor, TaskId, TaskPage, TaskRepository, TaskState,
+};
+use daybook_orders::{
+    Order, OrderId, OrderPage, OrderRepository, OrderStatus, RepositoryError as OrdersError,
+};
+use thiserror::Error;
+
+use crate::{Caller, Reads, Row};
+
+/// Why a query has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum QueryError {
+    /// The database can't be reached.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored can't be read.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+}
+
+/// Everything a caller can ask. Another's thing is as if it were not there.
+#[derive(Clone)]
+pub struct Queries {
+    reads: Reads,
+    accounts: Arc<dyn AccountRepository>,
+    holders: Arc<dyn HolderRepository>,
+    orders: Arc<dyn OrderRepository>,
+    tasks: Arc<dyn TaskRepository>,
+    journal: Arc<dyn Journal<Row>>,
+}
+
+impl std::fmt::Debug for Queries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queries").finish_non_exhaustive()
+    }
+}
+
+impl Queries {
+    /// Queries over these ports.
+    pub fn new(
+        reads: Reads,
+        accounts: Arc<dyn AccountRepository>,
+        holders: Arc<dyn HolderRepository>,
+        orders: Arc<dyn OrderRepository>,
+        tasks: Arc<dyn TaskRepository>,
+        journal: Arc<dyn Journal<Row>>,
+    ) -> Self {
+        Self { reads, accounts, holders, orders, tasks, journal }
+    }
+
+    /// The caller's own data; `None` for a holder that does not exist any more.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn me(&self, caller: &Caller) -> Result<Option<Holder>, QueryError> {
+        Ok(self.holders.find(caller.holder_id).await?)
+    }
+
+    /// The JSON of an account.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn account(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+    ) -> Result<Option<Bytes>, QueryError> {
+        self.reads.account(caller, id).await
+    }
+
+    /// A page of accounts, oldest first.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn accounts(
+        &self,
+        caller: &Caller,
+        after: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Vec<Account>, QueryError> {
+        Ok(self.accounts.list(&AccountPage { holder: caller.restriction(), after, limit }).await?)
+    }
+
+    /// A page of an account's statement, newest first; `None` where there is no such account.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn statement(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        before: Option<Position>,
+        limit: u32,
+    ) -> Result<Option<Vec<StatementEntry>>, QueryError> {
+        let found = self.accounts.find(&[account]).await?;
+        if !found.iter().any(|a| a.is_open() && caller.may_see(Some(a.holder_id))) {
+            return Ok(None);
+        }
+        Ok(Some(self.accounts.statement(&StatementPage { account, before, limit }).await?))
+    }
+
+    /// The JSON of an order.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn order(&self, caller: &Caller, id: OrderId) -> Result<Option<Bytes>, QueryError> {
+        self.reads.order(caller, id).await
+    }
+
+    /// A page of orders, newest first.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn orders(
+        &self,
+        caller: &Caller,
+        status: Option<OrderStatus>,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<Order>, QueryError> {
+        Ok(self
+            .orders
+            .list(&OrderPage { holder: caller.restriction(), status, after, limit })
+            .await?)
+    }
+
+    /// At most `limit` events of an order, oldest first; `None` where there is no such order.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn order_events(
+        &self,
+        caller: &Caller,
+        id: OrderId,
+        after: Position,
+        limit: u32,
+    ) -> Result<Option<Vec<RecordedEvent>>, QueryError> {
+        let found = self.orders.find(&[id]).await?;
+        if !found.iter().any(|order| caller.may_see(Some(order.holder_id))) {
+            return Ok(None);
+        }
+        Ok(Some(self.journal.read(&EventFilter::Stream(id.stream()), after, limit).await?))
+    }
+
+    /// At most `limit` events the caller may see, oldest first.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn events(
+        &self,
+        caller: &Caller,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, QueryError> {
+        Ok(self.journal.read(&Self::visible(caller), after, limit).await?)
+    }
+
+    /// Which events the caller may see.
+    pub fn visible(caller: &Caller) -> EventFilter {
+        caller.restriction().map_or(EventFilter::All, EventFilter::Owner)
+    }
+
+    /// A task.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn task(&self, caller: &Caller, id: TaskId) -> Result<Option<Task>, QueryError> {
+        Ok(self.tasks.find(id).await?.filter(|task| caller.may_see(task.owner)))
+    }
+
+    /// A page of tasks, newest first.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn tasks(
+        &self,
+        caller: &Caller,
+        state: Option<TaskState>,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<Task>, QueryError> {
+        let owner: Option<HolderId> = caller.restriction();
+        Ok(self.tasks.list(&TaskPage { owner, state, after: after.map(TaskCursor), limit }).await?)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn ready(&self) -> Result<(), QueryError> {
+        self.journal.head().await?;
+        Ok(())
+    }
+}
+
+impl From<AccountsError> for QueryError {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::Unavailable(detail) => Self::Unavailable(detail),
+            AccountsError::Corrupt(detail) => Self::Corrupt(detail),
+        }
+    }
+}
+
+impl From<OrdersError> for QueryError {
+    fn from(error: OrdersError) -> Self {
+        match error {
+            OrdersError::Unavailable(detail) => Self::Unavailable(detail),
+            OrdersError::Corrupt(detail) => Self::Corrupt(detail),
+        }
+    }
+}
+
+impl From<QueueError> for QueryError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Unavailable(detail) => Self::Unavailable(detail),
+            QueueError::Corrupt(detail) => Self::Corrupt(detail),
+        }
+    }
+}
+
+impl From<JournalError> for QueryError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Unavailable(detail) | JournalError::Unknown(detail) => {
+                Self::Unavailable(detail)
+            }
+            JournalError::Corrupt(detail) => Self::Corrupt(detail),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What is written to the read models with the events of an entry.
+
+use daybook_accounts::{Account, Holder, Ledger};
+use daybook_events::{NewTask, TaskId, Timestamp, Version};
+use daybook_money::Money;
+use daybook_orders::Order;
+use uuid::Uuid;
+
+/// A change to a read model. A read model's row is also the snapshot of its stream: it holds all
+/// that decisions need, and its version.
+#[derive(Clone, Debug)]
+pub enum Row {
+    /// The account is now so.
+    Account(Account),
+    /// The order is now so.
+    Order(Order),
+    /// Someone registered. Another holder with the same email address is a conflict.
+    Holder(Box<Holder>),
+    /// Money was posted.
+    Posting(PostingRow),
+    /// A task is to be done.
+    Task(Box<NewTask>),
+    /// A dead task is to be done again.
+    TaskRetried {
+        /// The task.
+        id: TaskId,
+        /// The version of its stream.
+        version: Version,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// One posting of an event.
+#[derive(Clone, Debug)]
+pub struct PostingRow {
+    /// Which event of the entry it follows from, from 0.
+    pub event: usize,
+    /// Whose balance changed.
+    pub ledger: Ledger,
+    /// By how much.
+    pub amount: Money,
+    /// The balance of the account after it; `None` for a system ledger.
+    pub balance: Option<Money>,
+    /// What the caller noted.
+    pub reference: Option<String>,
+    /// The order it was for.
+    pub order_id: Option<Uuid>,
+}

@@ -1,0 +1,131 @@
+//! The state that decisions are made against.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use daybook_accounts::{Account, AccountId};
+use daybook_events::{HolderId, StreamId, TaskId, TaskState, Topic, Version};
+use daybook_orders::{Order, OrderId};
+
+use crate::Rejection;
+
+/// Names something that a decision depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// An account.
+    Account(AccountId),
+    /// An order.
+    Order(OrderId),
+    /// A topic of notifications.
+    Topic(Topic),
+    /// A task.
+    Task(TaskId),
+    /// Whether an email address, in its comparable form, is registered.
+    Email(Box<str>),
+}
+
+impl Key {
+    /// The stream whose version says whether the state is still the same.
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Account(id) => Some(id.stream()),
+            Self::Order(id) => Some(id.stream()),
+            Self::Topic(topic) => Some(topic.stream()),
+            Self::Task(id) => Some(id.stream()),
+            // Guarded by the uniqueness of the holder's row.
+            Self::Email(_) => None,
+        }
+    }
+}
+
+/// The state of one thing. Only things that exist have one.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    Account(Arc<Account>),
+    Order(Arc<Order>),
+    Topic(Version),
+    Task(TaskStanding),
+    EmailTaken,
+}
+
+/// What a decision needs to know of a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskStanding {
+    pub owner: Option<HolderId>,
+    pub state: TaskState,
+    pub version: Version,
+}
+
+impl State {
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Account(account) => account.version,
+            Self::Order(order) => order.version,
+            Self::Topic(version) => *version,
+            Self::Task(task) => task.version,
+            Self::EmailTaken => Version::ZERO,
+        }
+    }
+}
+
+/// The present state of what a batch of commands needs, as the commands before left it.
+#[derive(Debug, Default)]
+pub struct States(HashMap<Key, State>);
+
+impl States {
+    /// The caller's open account.
+    ///
+    /// # Errors
+    /// [`Rejection::AccountNotFound`], also where it is another's or closed.
+    pub fn own_account(&self, id: AccountId, holder: HolderId) -> Result<&Account, Rejection> {
+        match self.0.get(&Key::Account(id)) {
+            Some(State::Account(account)) if account.holder_id == holder && account.is_open() => {
+                Ok(account)
+            }
+            _ => Err(Rejection::AccountNotFound),
+        }
+    }
+
+    /// An account, whoever's it is.
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        match self.0.get(&Key::Account(id)) {
+            Some(State::Account(account)) => Some(account),
+            _ => None,
+        }
+    }
+
+    /// The caller's order.
+    ///
+    /// # Errors
+    /// [`Rejection::OrderNotFound`], also where it is another's.
+    pub fn own_order(&self, id: OrderId, holder: HolderId) -> Result<&Order, Rejection> {
+        match self.0.get(&Key::Order(id)) {
+            Some(State::Order(order)) if order.holder_id == holder => Ok(order),
+            _ => Err(Rejection::OrderNotFound),
+        }
+    }
+
+    /// Whether someone has registered with this address.
+    pub fn email_taken(&self, key: &str) -> bool {
+        self.0.contains_key(&Key::Email(key.into()))
+    }
+
+    pub(crate) fn task(&self, id: TaskId) -> Option<TaskStanding> {
+        match self.0.get(&Key::Task(id)) {
+            Some(State::Task(task)) => Some(*task),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<&State> {
+        self.0.get(key)
+    }
+
+    pub(crate) fn set(&mut self, key: Key, state: State) {
+        self.0.insert(key, state);
+    }
+
+    pub(crate) fn version(&self, key: &Key) -> Version {
+        self.0.get(key).map_or(Version::ZERO, State::version)
+    }
+}
