@@ -1,1 +1,33 @@
-//! x
+//! The database schema, one migration a step, on every engine.
+//!
+//! A migration that has been released is never edited: the next change is a new one, listed last.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_ledger;
+mod m20261123_000002_tasks;
+
+/// Brings a database to the present schema.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_ledger::Migration),
+            Box::new(m20261123_000002_tasks::Migration),
+        ]
+    }
+}
+
+/// On SQLite a table with a key of its own needs no hidden row number beside it.
+fn keyed_by_primary_key(
+    manager: &SchemaManager<'_>,
+    table: &mut TableCreateStatement,
+) -> TableCreateStatement {
+    if manager.get_database_backend() == sea_orm_migration::sea_orm::DatabaseBackend::Sqlite {
+        table.extra("WITHOUT ROWID");
+    }
+    table.take()
+}

@@ -87,8 +87,11 @@ impl Contents {
         Self::from_lines(lines, currency)
     }
 
-    /// The lines that an event holds.
-    pub(crate) fn from_lines(
+    /// Brings back lines that were stored.
+    ///
+    /// # Errors
+    /// [`InvalidContents`] where they can never have been ordered.
+    pub fn from_lines(
         lines: Vec<OrderLine>,
         currency: Currency,
     ) -> Result<Self, InvalidContents> {

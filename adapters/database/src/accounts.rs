@@ -1,0 +1,107 @@
+//! Accounts and their statements.
+
+use async_trait::async_trait;
+use daybook_accounts::{
+    Account, AccountId, AccountName, AccountPage, AccountRepository, AccountStatus,
+    RepositoryError, StatementEntry, StatementPage,
+};
+use daybook_events::{EntryId, HolderId, Position, Timestamp, Version};
+use daybook_money::{Currency, Money};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::Database;
+use crate::entities::{account, event, posting};
+use crate::error::Fault;
+use crate::insert::padded;
+
+#[async_trait]
+impl AccountRepository for Database {
+    async fn find(&self, ids: &[AccountId]) -> Result<Vec<Account>, RepositoryError> {
+        let ids = padded(ids.iter().map(|id| id.uuid()).collect());
+        let found =
+            account::Entity::find().filter(account::Column::Id.is_in(ids)).all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    }
+
+    async fn list(&self, page: &AccountPage) -> Result<Vec<Account>, RepositoryError> {
+        let mut query = account::Entity::find().filter(account::Column::Open.eq(true));
+        if let Some(holder) = page.holder {
+            query = query.filter(account::Column::HolderId.eq(holder.uuid()));
+        }
+        if let Some(after) = page.after {
+            query = query.filter(account::Column::Id.gt(after.uuid()));
+        }
+        let found = query
+            .order_by_asc(account::Column::Id)
+            .limit(u64::from(page.limit))
+            .all(&self.readers)
+            .await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    }
+
+    async fn statement(
+        &self,
+        page: &StatementPage,
+    ) -> Result<Vec<StatementEntry>, RepositoryError> {
+        let mut query = posting::Entity::find()
+            .filter(posting::Column::AccountId.eq(page.account.uuid()))
+            .find_also_related(event::Entity);
+        if let Some(before) = page.before {
+            query = query.filter(posting::Column::Position.lt(stored(before.get())?));
+        }
+        let found = query
+            .order_by_desc(posting::Column::Position)
+            .limit(u64::from(page.limit))
+            .all(&self.readers)
+            .await
+            .map_err(Fault::from)?;
+        Ok(found
+            .into_iter()
+            .map(|(posting, event)| restore_entry(posting, event))
+            .collect::<Result<_, _>>()?)
+    }
+}
+
+fn restore(row: account::Model) -> Result<Account, Fault> {
+    let currency: Currency = row.currency.parse().map_err(Fault::corrupt)?;
+    Ok(Account {
+        id: AccountId::from_uuid(row.id),
+        holder_id: HolderId::from_uuid(row.holder_id),
+        name: AccountName::new(&row.name).map_err(Fault::corrupt)?,
+        initial_balance: Money::from_minor(row.initial_balance, currency),
+        balance: Money::from_minor(row.balance, currency),
+        status: if row.open { AccountStatus::Open } else { AccountStatus::Closed },
+        created_at: Timestamp::from_micros(row.created_at),
+        version: Version::new(restored(row.version)?),
+    })
+}
+
+fn restore_entry(
+    row: posting::Model,
+    event: Option<event::Model>,
+) -> Result<StatementEntry, Fault> {
+    let event = event.ok_or_else(|| Fault::corrupt("a posting without its event"))?;
+    let currency: Currency = row.currency.parse().map_err(Fault::corrupt)?;
+    let balance =
+        row.balance.ok_or_else(|| Fault::corrupt("a posting of an account without a balance"))?;
+    Ok(StatementEntry {
+        entry_id: EntryId::from_uuid(event.entry_id),
+        position: Position::new(restored(row.position)?),
+        event_type: event.event_type,
+        amount: Money::from_minor(row.amount, currency),
+        balance: Money::from_minor(balance, currency),
+        timestamp: Timestamp::from_micros(event.timestamp),
+        reference: row.reference,
+        order_id: row.order_id,
+    })
+}
+
+/// A count as the database has it. SQL integers are signed.
+pub(crate) fn stored(count: u64) -> Result<i64, Fault> {
+    i64::try_from(count).map_err(Fault::corrupt)
+}
+
+/// A count as it was stored.
+pub(crate) fn restored(count: i64) -> Result<u64, Fault> {
+    u64::try_from(count).map_err(Fault::corrupt)
+}

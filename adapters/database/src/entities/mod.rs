@@ -1,0 +1,10 @@
+//! The tables, as sea-orm sees them.
+
+pub(crate) mod account;
+pub(crate) mod checkpoint;
+pub(crate) mod event;
+pub(crate) mod holder;
+pub(crate) mod order;
+pub(crate) mod outcome;
+pub(crate) mod posting;
+pub(crate) mod task;

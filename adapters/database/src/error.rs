@@ -1,0 +1,43 @@
+//! Database errors in the words of each port.
+
+use daybook_accounts::RepositoryError as AccountsError;
+use daybook_events::{JournalError, QueueError};
+use daybook_orders::RepositoryError as OrdersError;
+use sea_orm::DbErr;
+
+/// What a read or write of the database can end in.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Unavailable(String),
+    Corrupt(String),
+}
+
+impl Fault {
+    pub(crate) fn corrupt(what: impl ToString) -> Self {
+        Self::Corrupt(what.to_string())
+    }
+}
+
+impl From<DbErr> for Fault {
+    fn from(error: DbErr) -> Self {
+        match error {
+            DbErr::Type(detail) | DbErr::Json(detail) => Self::Corrupt(detail),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+macro_rules! into_port_error {
+    ($($error:ident),+) => {
+        $(impl From<Fault> for $error {
+            fn from(fault: Fault) -> Self {
+                match fault {
+                    Fault::Unavailable(detail) => Self::Unavailable(detail),
+                    Fault::Corrupt(detail) => Self::Corrupt(detail),
+                }
+            }
+        })+
+    };
+}
+
+into_port_error!(JournalError, QueueError, AccountsError, OrdersError);

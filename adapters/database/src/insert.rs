@@ -1,0 +1,93 @@
+//! Inserting many rows with few statements.
+
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+
+/// Rows of one table that are inserted together.
+pub(crate) struct Insert<const N: usize> {
+    pub table: &'static str,
+    pub columns: [&'static str; N],
+    /// What follows the values: how a row that exists is updated.
+    pub on_conflict: &'static str,
+}
+
+/// SQLite takes 32 766 parameters in a statement.
+const MOST_PARAMETERS: usize = 32_000;
+
+impl<const N: usize> Insert<N> {
+    /// Inserts the rows. They are sent in groups whose sizes are powers of two, so that there are
+    /// few different statements and each stays prepared.
+    pub(crate) async fn run(
+        &self,
+        db: &impl ConnectionTrait,
+        rows: Vec<[Value; N]>,
+    ) -> Result<(), DbErr> {
+        let mut left = rows.len();
+        let mut rows = rows.into_iter();
+        while left > 0 {
+            let size = group_size(left, N);
+            let values = rows.by_ref().take(size).flatten();
+            let statement =
+                Statement::from_sql_and_values(db.get_database_backend(), self.sql(size), values);
+            db.execute_raw(statement).await?;
+            left -= size;
+        }
+        Ok(())
+    }
+
+    fn sql(&self, rows: usize) -> String {
+        let group = format!("({})", ["?"; N].join(","));
+        let mut sql = format!("INSERT INTO {} ({}) VALUES ", self.table, self.columns.join(","));
+        sql.reserve((group.len() + 1) * rows + self.on_conflict.len());
+        for row in 0..rows {
+            if row > 0 {
+                sql.push(',');
+            }
+            sql.push_str(&group);
+        }
+        sql.push(' ');
+        sql.push_str(self.on_conflict);
+        sql
+    }
+}
+
+fn group_size(left: usize, columns: usize) -> usize {
+    let most = MOST_PARAMETERS / columns;
+    let largest = left.min(most);
+    // The highest power of two that fits.
+    1 << largest.ilog2()
+}
+
+/// Repeats the last of some values until their number is a power of two: lists of a few different
+/// lengths make few different statements.
+pub(crate) fn padded<T: Clone>(mut values: Vec<T>) -> Vec<T> {
+    if let Some(last) = values.last().cloned() {
+        let length = values.len().next_power_of_two();
+        values.resize(length, last);
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_powers_of_two_within_the_limit() {
+        let mut left = 1_000;
+        let mut sizes = Vec::new();
+        while left > 0 {
+            let size = group_size(left, 12);
+            sizes.push(size);
+            left -= size;
+        }
+        assert_eq!(sizes, [512, 256, 128, 64, 32, 8]);
+        assert!(group_size(100_000, 12) * 12 <= MOST_PARAMETERS);
+    }
+
+    #[test]
+    fn lists_are_padded_to_powers_of_two() {
+        assert_eq!(padded(vec![1, 2, 3]), [1, 2, 3, 3]);
+        assert_eq!(padded(vec![1]), [1]);
+        assert_eq!(padded(Vec::<u8>::new()), []);
+    }
+}

@@ -1,0 +1,214 @@
+//! The journal.
+
+mod plan;
+mod read;
+mod rows;
+
+pub(crate) use rows::{TASKS, task_values};
+
+use async_trait::async_trait;
+use daybook_application::Row;
+use daybook_events::{
+    Entry, EntryId, EntryOutcome, EventFilter, Fingerprint, HolderId, Journal, JournalError,
+    Position, RecordedEvent, StoredOutcome, StreamId, Timestamp, Version,
+};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
+use uuid::Uuid;
+
+use crate::Database;
+use crate::accounts::{restored, stored};
+use crate::entities::{checkpoint, event, outcome};
+use crate::error::Fault;
+use crate::insert::padded;
+
+/// The scope of keys of callers who are not logged in.
+const NO_HOLDER: Uuid = Uuid::nil();
+
+#[async_trait]
+impl Journal<Row> for Database {
+    async fn append(&self, batch: &[Entry<Row>]) -> Result<Vec<EntryOutcome>, JournalError> {
+        let transaction = self.begin().await.map_err(Fault::from)?;
+        let plan = plan::plan(&transaction, batch).await?;
+        rows::write(&transaction, batch, &plan).await?;
+        // Past this point only the database knows; an error does not say what became of it.
+        transaction.commit().await.map_err(|error| JournalError::Unknown(error.to_string()))?;
+        Ok(plan.into_outcomes(batch))
+    }
+
+    async fn find_entries(
+        &self,
+        entries: &[EntryId],
+    ) -> Result<Vec<Option<Position>>, JournalError> {
+        let ids = padded(entries.iter().map(|id| id.uuid()).collect());
+        let found: Vec<(Uuid, i64)> = event::Entity::find()
+            .select_only()
+            .column(event::Column::EntryId)
+            .column_as(event::Column::Position.max(), "last")
+            .filter(event::Column::EntryId.is_in(ids))
+            .group_by(event::Column::EntryId)
+            .into_tuple()
+            .all(&self.readers)
+            .await
+            .map_err(Fault::from)?;
+        let last = |entry: &EntryId| {
+            found.iter().find(|(id, _)| *id == entry.uuid()).map(|(_, position)| *position)
+        };
+        Ok(entries
+            .iter()
+            .map(|entry| {
+                last(entry).map(|position| restored(position).map(Position::new)).transpose()
+            })
+            .collect::<Result<_, _>>()?)
+    }
+
+    async fn versions(&self, streams: &[StreamId]) -> Result<Vec<Version>, JournalError> {
+        let found = versions(&self.readers, streams.iter().map(StreamId::as_str).collect()).await?;
+        Ok(streams
+            .iter()
+            .map(|stream| {
+                found
+                    .iter()
+                    .find(|(name, _)| name == stream.as_str())
+                    .map_or(Version::ZERO, |(_, v)| *v)
+            })
+            .collect())
+    }
+
+    async fn read(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, JournalError> {
+        // Past the highest position that can be stored there is nothing.
+        let Ok(after) = i64::try_from(after.get()) else { return Ok(Vec::new()) };
+        let mut query = event::Entity::find().filter(event::Column::Position.gt(after));
+        query = match filter {
+            EventFilter::All => query,
+            EventFilter::Owner(holder) => query.filter(event::Column::OwnerId.eq(holder.uuid())),
+            EventFilter::Stream(stream) => query.filter(event::Column::Stream.eq(stream.as_str())),
+        };
+        let found = query
+            .order_by_asc(event::Column::Position)
+            .limit(u64::from(limit))
+            .all(&self.readers)
+            .await
+            .map_err(Fault::from)?;
+        Ok(found.into_iter().map(read::restore).collect::<Result<_, _>>()?)
+    }
+
+    async fn head(&self) -> Result<Position, JournalError> {
+        Ok(Position::new(restored(head(&self.readers).await?)?))
+    }
+
+    async fn find_outcome(
+        &self,
+        scope: Option<HolderId>,
+        key: &str,
+    ) -> Result<Option<StoredOutcome>, JournalError> {
+        let scope = scope.map_or(NO_HOLDER, HolderId::uuid);
+        let found = outcome::Entity::find_by_id((key.to_owned(), scope)).one(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.map(restore_outcome).transpose()?)
+    }
+
+    async fn forget_outcomes(&self, before: Timestamp, limit: u32) -> Result<u64, JournalError> {
+        let old: Vec<(String, Uuid)> = outcome::Entity::find()
+            .select_only()
+            .columns([outcome::Column::Key, outcome::Column::Scope])
+            .filter(outcome::Column::CreatedAt.lt(before.micros()))
+            .limit(u64::from(limit))
+            .into_tuple()
+            .all(&self.readers)
+            .await
+            .map_err(Fault::from)?;
+        let transaction = self.begin().await.map_err(Fault::from)?;
+        let mut forgotten = 0;
+        for key in old {
+            let deleted =
+                outcome::Entity::delete_by_id(key).exec(&transaction).await.map_err(Fault::from)?;
+            forgotten += deleted.rows_affected;
+        }
+        transaction.commit().await.map_err(Fault::from)?;
+        Ok(forgotten)
+    }
+
+    async fn checkpoint(&self, reader: &str) -> Result<Position, JournalError> {
+        let found = checkpoint::Entity::find_by_id(reader.to_owned())
+            .one(&self.readers)
+            .await
+            .map_err(Fault::from)?;
+        Ok(Position::new(found.map_or(Ok(0), |row| restored(row.position))?))
+    }
+
+    async fn save_checkpoint(&self, reader: &str, position: Position) -> Result<(), JournalError> {
+        let row = checkpoint::ActiveModel {
+            reader: Set(reader.to_owned()),
+            position: Set(stored(position.get())?),
+        };
+        let further = OnConflict::column(checkpoint::Column::Reader)
+            .update_column(checkpoint::Column::Position)
+            .action_and_where(
+                Expr::col(("excluded", checkpoint::Column::Position))
+                    .gt(Expr::col((checkpoint::Entity, checkpoint::Column::Position))),
+            )
+            .to_owned();
+        match checkpoint::Entity::insert(row)
+            .on_conflict(further)
+            .exec_without_returning(&self.writer)
+            .await
+        {
+            // Nothing was written: the checkpoint is further already.
+            Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
+            Err(error) => Err(Fault::from(error).into()),
+        }
+    }
+}
+
+/// The position of the last event; zero for an empty log.
+async fn head(db: &impl ConnectionTrait) -> Result<i64, Fault> {
+    let last: Option<Option<i64>> = event::Entity::find()
+        .select_only()
+        .column_as(event::Column::Position.max(), "last")
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(last.flatten().unwrap_or(0))
+}
+
+/// The versions of those of the streams that have events.
+async fn versions(
+    db: &impl ConnectionTrait,
+    streams: Vec<&str>,
+) -> Result<Vec<(String, Version)>, Fault> {
+    if streams.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<(String, i64)> = event::Entity::find()
+        .select_only()
+        .column(event::Column::Stream)
+        .column_as(event::Column::Version.max(), "version")
+        .filter(event::Column::Stream.is_in(padded(streams)))
+        .group_by(event::Column::Stream)
+        .into_tuple()
+        .all(db)
+        .await?;
+    found
+        .into_iter()
+        .map(|(stream, version)| Ok((stream, Version::new(restored(version)?))))
+        .collect()
+}
+
+fn restore_outcome(row: outcome::Model) -> Result<StoredOutcome, Fault> {
+    let digest = row
+        .fingerprint
+        .try_into()
+        .map_err(|_| Fault::corrupt("a fingerprint of another length"))?;
+    Ok(StoredOutcome {
+        fingerprint: Fingerprint::new(digest),
+        outcome: row.outcome,
+        position: Position::new(restored(row.position)?),
+    })
+}

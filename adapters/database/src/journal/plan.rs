@@ -1,0 +1,149 @@
+//! Which entries of a batch can be committed, and at which positions.
+
+use std::collections::{HashMap, HashSet};
+
+use daybook_application::Row;
+use daybook_events::{
+    Entry, EntryOutcome, HolderId, IdempotencyRecord, Position, StoredOutcome, StreamId, Version,
+};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use uuid::Uuid;
+
+use super::{NO_HOLDER, head, restore_outcome, versions};
+use crate::accounts::restored;
+use crate::entities::{holder, outcome};
+use crate::error::Fault;
+use crate::insert::padded;
+
+/// What becomes of each entry of a batch, in order.
+pub(super) struct Plan(Vec<Verdict>);
+
+pub(super) enum Verdict {
+    /// Its events follow this position.
+    Write {
+        after: u64,
+    },
+    Conflict,
+    Replay(StoredOutcome),
+}
+
+impl Plan {
+    pub(super) fn verdicts(&self) -> &[Verdict] {
+        &self.0
+    }
+
+    pub(super) fn into_outcomes(self, batch: &[Entry<Row>]) -> Vec<EntryOutcome> {
+        let outcome = |(verdict, entry): (Verdict, &Entry<Row>)| match verdict {
+            Verdict::Write { after } => {
+                EntryOutcome::Committed { position: last_position(after, entry) }
+            }
+            Verdict::Conflict => EntryOutcome::Conflict,
+            Verdict::Replay(stored) => EntryOutcome::Replayed(stored),
+        };
+        self.0.into_iter().zip(batch).map(outcome).collect()
+    }
+}
+
+/// The position of an entry's last event, where its events follow `after`.
+pub(super) fn last_position(after: u64, entry: &Entry<Row>) -> Position {
+    Position::new(after).plus(u64::try_from(entry.events.len()).unwrap_or(u64::MAX))
+}
+
+type ScopedKey<'a> = (Uuid, &'a str);
+
+pub(super) fn scoped(record: &IdempotencyRecord) -> ScopedKey<'_> {
+    (record.scope.map_or(NO_HOLDER, HolderId::uuid), record.key.as_str())
+}
+
+/// Compares what the entries expect with what is stored, under the write lock. An entry that is
+/// accepted moves its streams on for those that come after it.
+pub(super) async fn plan(db: &impl ConnectionTrait, batch: &[Entry<Row>]) -> Result<Plan, Fault> {
+    let mut present = stream_versions(db, batch).await?;
+    let mut remembered = remembered(db, batch).await?;
+    let mut emails = registered_emails(db, batch).await?;
+    let mut used: HashSet<ScopedKey<'_>> = HashSet::new();
+    let mut position = restored(head(db).await?)?;
+    let mut verdicts = Vec::with_capacity(batch.len());
+    for entry in batch {
+        let key = entry.idempotency.as_ref().map(scoped);
+        if let Some(stored) =
+            key.and_then(|(scope, key)| remembered.remove(&(scope, key.to_owned())))
+        {
+            verdicts.push(Verdict::Replay(stored));
+            continue;
+        }
+        let moved = entry.expected.iter().any(|(stream, version)| {
+            present.get(stream).copied().unwrap_or(Version::ZERO) != *version
+        });
+        let taken = new_emails(entry).any(|email| emails.contains(email));
+        if moved || taken || key.is_some_and(|key| used.contains(&key)) {
+            verdicts.push(Verdict::Conflict);
+            continue;
+        }
+        used.extend(key);
+        emails.extend(new_emails(entry).map(str::to_owned));
+        for event in &entry.events {
+            present.insert(&event.stream, event.version);
+        }
+        verdicts.push(Verdict::Write { after: position });
+        position = last_position(position, entry).get();
+    }
+    Ok(Plan(verdicts))
+}
+
+async fn stream_versions<'a>(
+    db: &impl ConnectionTrait,
+    batch: &'a [Entry<Row>],
+) -> Result<HashMap<&'a StreamId, Version>, Fault> {
+    let streams: HashSet<&StreamId> =
+        batch.iter().flat_map(|entry| &entry.expected).map(|(stream, _)| stream).collect();
+    let names = streams.iter().map(|stream| stream.as_str()).collect();
+    let found: HashMap<String, Version> = versions(db, names).await?.into_iter().collect();
+    Ok(streams
+        .into_iter()
+        .filter_map(|stream| Some((stream, *found.get(stream.as_str())?)))
+        .collect())
+}
+
+async fn remembered(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+) -> Result<HashMap<(Uuid, String), StoredOutcome>, Fault> {
+    let keys: Vec<&str> = batch
+        .iter()
+        .filter_map(|entry| entry.idempotency.as_ref())
+        .map(|record| record.key.as_str())
+        .collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // Keys of other scopes come along; they are told apart below.
+    let found =
+        outcome::Entity::find().filter(outcome::Column::Key.is_in(padded(keys))).all(db).await?;
+    found.into_iter().map(|row| Ok(((row.scope, row.key.clone()), restore_outcome(row)?))).collect()
+}
+
+async fn registered_emails(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+) -> Result<HashSet<String>, Fault> {
+    let emails: Vec<&str> = batch.iter().flat_map(new_emails).collect();
+    if emails.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found: Vec<String> = holder::Entity::find()
+        .select_only()
+        .column(holder::Column::EmailKey)
+        .filter(holder::Column::EmailKey.is_in(padded(emails)))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+fn new_emails(entry: &Entry<Row>) -> impl Iterator<Item = &str> {
+    entry.rows.iter().filter_map(|row| match row {
+        Row::Holder(holder) => Some(holder.email.key()),
+        _ => None,
+    })
+}

@@ -1,0 +1,24 @@
+//! Bringing stored events back.
+
+use daybook_events::{
+    EventData, EventId, HolderId, Position, RecordedEvent, StreamId, Timestamp, Version,
+};
+
+use crate::accounts::restored;
+use crate::entities::event;
+use crate::error::Fault;
+
+pub(super) fn restore(row: event::Model) -> Result<RecordedEvent, Fault> {
+    Ok(RecordedEvent {
+        position: Position::new(restored(row.position)?),
+        id: EventId::from_uuid(row.id),
+        stream: StreamId::from_stored(&row.stream),
+        version: Version::new(restored(row.version)?),
+        event_type: row.event_type.into(),
+        timestamp: Timestamp::from_micros(row.timestamp),
+        data: EventData::from_stored(row.data).map_err(Fault::corrupt)?,
+        owner: row.owner_id.map(HolderId::from_uuid),
+        order_id: row.order_id,
+        metadata: serde_json::from_str(&row.metadata).map_err(Fault::corrupt)?,
+    })
+}

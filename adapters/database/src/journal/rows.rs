@@ -1,0 +1,299 @@
+//! Writing a batch: one statement for each table it touches.
+
+use std::collections::HashMap;
+
+use daybook_accounts::Account;
+use daybook_application::{PostingRow, Row};
+use daybook_events::{Entry, NewEvent, NewTask, TaskState};
+use daybook_money::Money;
+use daybook_orders::{Contents, Order};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Value};
+use uuid::Uuid;
+
+use super::plan::{Plan, Verdict, last_position, scoped};
+use crate::accounts::stored;
+use crate::entities::task;
+use crate::error::Fault;
+use crate::insert::Insert;
+
+const EVENTS: Insert<11> = Insert {
+    table: "events",
+    columns: [
+        "position",
+        "id",
+        "stream",
+        "version",
+        "event_type",
+        "entry_id",
+        "owner_id",
+        "order_id",
+        "timestamp",
+        "data",
+        "metadata",
+    ],
+    on_conflict: "",
+};
+
+const OUTCOMES: Insert<6> = Insert {
+    table: "outcomes",
+    columns: ["key", "scope", "fingerprint", "outcome", "position", "created_at"],
+    on_conflict: "",
+};
+
+const HOLDERS: Insert<6> = Insert {
+    table: "holders",
+    columns: ["id", "email", "email_key", "full_name", "password_hash", "created_at"],
+    on_conflict: "",
+};
+
+const ACCOUNTS: Insert<9> = Insert {
+    table: "accounts",
+    columns: [
+        "id",
+        "holder_id",
+        "name",
+        "currency",
+        "initial_balance",
+        "balance",
+        "open",
+        "created_at",
+        "version",
+    ],
+    on_conflict: "ON CONFLICT (id) DO UPDATE SET name = excluded.name, balance = excluded.balance, \
+                  open = excluded.open, version = excluded.version",
+};
+
+const POSTINGS: Insert<8> = Insert {
+    table: "postings",
+    columns: [
+        "position",
+        "ledger",
+        "account_id",
+        "currency",
+        "amount",
+        "balance",
+        "reference",
+        "order_id",
+    ],
+    on_conflict: "",
+};
+
+const ORDERS: Insert<9> = Insert {
+    table: "orders",
+    columns: [
+        "id",
+        "holder_id",
+        "status",
+        "currency",
+        "lines",
+        "paid",
+        "account_id",
+        "created_at",
+        "version",
+    ],
+    on_conflict: "ON CONFLICT (id) DO UPDATE SET status = excluded.status, paid = excluded.paid, \
+                  account_id = excluded.account_id, version = excluded.version",
+};
+
+pub(crate) const TASKS: Insert<10> = Insert {
+    table: "tasks",
+    columns: [
+        "id",
+        "owner_id",
+        "kind",
+        "payload",
+        "state",
+        "attempts",
+        "run_at",
+        "created_at",
+        "lease_token",
+        "version",
+    ],
+    on_conflict: "ON CONFLICT (id) DO NOTHING",
+};
+
+/// The rows of a batch, table by table.
+#[derive(Default)]
+struct Tables<'a> {
+    events: Vec<[Value; 11]>,
+    outcomes: Vec<[Value; 6]>,
+    holders: Vec<[Value; 6]>,
+    postings: Vec<[Value; 8]>,
+    tasks: Vec<[Value; 10]>,
+    /// Only how the batch leaves them is written.
+    accounts: HashMap<Uuid, &'a Account>,
+    orders: HashMap<Uuid, &'a Order>,
+    retried: Vec<&'a Row>,
+}
+
+/// Writes the entries that the plan accepts.
+pub(super) async fn write(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+    plan: &Plan,
+) -> Result<(), Fault> {
+    let mut tables = Tables::default();
+    for (entry, verdict) in batch.iter().zip(plan.verdicts()) {
+        if let Verdict::Write { after } = verdict {
+            tables.add(entry, *after)?;
+        }
+    }
+    tables.insert(db).await
+}
+
+impl<'a> Tables<'a> {
+    fn add(&mut self, entry: &'a Entry<Row>, after: u64) -> Result<(), Fault> {
+        let metadata = serde_json::to_string(&entry.metadata).map_err(Fault::corrupt)?;
+        for (position, event) in (after + 1..).zip(&entry.events) {
+            self.events.push(event_values(entry, event, stored(position)?, &metadata)?);
+        }
+        if let Some(record) = &entry.idempotency {
+            let (scope, key) = scoped(record);
+            self.outcomes.push([
+                key.into(),
+                scope.into(),
+                record.fingerprint.bytes().to_vec().into(),
+                record.outcome.as_str().into(),
+                stored(last_position(after, entry).get())?.into(),
+                entry.timestamp.micros().into(),
+            ]);
+        }
+        for row in &entry.rows {
+            match row {
+                Row::Account(account) => {
+                    self.accounts.insert(account.id.uuid(), account);
+                }
+                Row::Order(order) => {
+                    self.orders.insert(order.id.uuid(), order);
+                }
+                Row::Holder(holder) => self.holders.push([
+                    holder.id.uuid().into(),
+                    holder.email.as_str().into(),
+                    holder.email.key().into(),
+                    holder.full_name.as_ref().map(|name| name.as_str().to_owned()).into(),
+                    holder.password_hash.expose().into(),
+                    holder.created_at.micros().into(),
+                ]),
+                Row::Posting(posting) => self.postings.push(posting_values(posting, after)?),
+                Row::Task(task) => self.tasks.push(task_values(task, 1)),
+                Row::TaskRetried { .. } => self.retried.push(row),
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert(self, db: &impl ConnectionTrait) -> Result<(), Fault> {
+        EVENTS.run(db, self.events).await?;
+        OUTCOMES.run(db, self.outcomes).await?;
+        HOLDERS.run(db, self.holders).await?;
+        POSTINGS.run(db, self.postings).await?;
+        TASKS.run(db, self.tasks).await?;
+        let accounts = self.accounts.into_values().map(account_values).collect::<Result<_, _>>()?;
+        ACCOUNTS.run(db, accounts).await?;
+        let orders = self.orders.into_values().map(order_values).collect::<Result<_, _>>()?;
+        ORDERS.run(db, orders).await?;
+        for row in self.retried {
+            retry(db, row).await?;
+        }
+        Ok(())
+    }
+}
+
+fn event_values(
+    entry: &Entry<Row>,
+    event: &NewEvent,
+    position: i64,
+    metadata: &str,
+) -> Result<[Value; 11], Fault> {
+    Ok([
+        position.into(),
+        event.id.uuid().into(),
+        event.stream.as_str().into(),
+        stored(event.version.get())?.into(),
+        event.event_type.into(),
+        entry.id.uuid().into(),
+        event.owner.map(daybook_events::HolderId::uuid).into(),
+        event.order_id.into(),
+        entry.timestamp.micros().into(),
+        event.data.text().into(),
+        metadata.into(),
+    ])
+}
+
+fn posting_values(posting: &PostingRow, after: u64) -> Result<[Value; 8], Fault> {
+    let event = u64::try_from(posting.event).map_err(Fault::corrupt)?;
+    let account = match posting.ledger {
+        daybook_accounts::Ledger::Account(id) => Some(id.uuid()),
+        daybook_accounts::Ledger::Outside | daybook_accounts::Ledger::Sales => None,
+    };
+    Ok([
+        stored(after + 1 + event)?.into(),
+        posting.ledger.system_name().unwrap_or("account").into(),
+        account.into(),
+        posting.amount.currency().code().into(),
+        posting.amount.minor().into(),
+        posting.balance.map(Money::minor).into(),
+        posting.reference.clone().into(),
+        posting.order_id.into(),
+    ])
+}
+
+fn account_values(account: &Account) -> Result<[Value; 9], Fault> {
+    Ok([
+        account.id.uuid().into(),
+        account.holder_id.uuid().into(),
+        account.name.as_str().into(),
+        account.currency().code().into(),
+        account.initial_balance.minor().into(),
+        account.balance.minor().into(),
+        account.is_open().into(),
+        account.created_at.micros().into(),
+        stored(account.version.get())?.into(),
+    ])
+}
+
+fn order_values(order: &Order) -> Result<[Value; 9], Fault> {
+    let lines = order.contents.as_ref().map(Contents::lines).map(serde_json::to_string);
+    Ok([
+        order.id.uuid().into(),
+        order.holder_id.uuid().into(),
+        order.status.as_str().into(),
+        order.total().map(|total| total.currency().code().to_owned()).into(),
+        lines.transpose().map_err(Fault::corrupt)?.into(),
+        order.payment.is_some().into(),
+        order.payment.as_ref().and_then(|payment| payment.account_id).into(),
+        order.created_at.micros().into(),
+        stored(order.version.get())?.into(),
+    ])
+}
+
+/// A task as it is when it comes to the queue. `version` is that of its stream in the log.
+pub(crate) fn task_values(task: &NewTask, version: i64) -> [Value; 10] {
+    [
+        task.id.uuid().into(),
+        task.owner.map(daybook_events::HolderId::uuid).into(),
+        task.kind.as_str().into(),
+        task.payload.get().into(),
+        TaskState::Queued.as_str().into(),
+        0_i32.into(),
+        task.run_at.micros().into(),
+        task.created_at.micros().into(),
+        0_i64.into(),
+        version.into(),
+    ]
+}
+
+async fn retry(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
+    let Row::TaskRetried { id, version, at } = row else { return Ok(()) };
+    task::Entity::update_many()
+        .col_expr(task::Column::State, Expr::value(TaskState::Queued.as_str()))
+        .col_expr(task::Column::Attempts, Expr::value(0))
+        .col_expr(task::Column::RunAt, Expr::value(at.micros()))
+        .col_expr(task::Column::FinishedAt, Expr::value(Option::<i64>::None))
+        .col_expr(task::Column::Version, Expr::value(stored(version.get())?))
+        .filter(task::Column::Id.eq(id.uuid()))
+        .exec(db)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The adapters of this crate keep the promises of their ports.
+
+macro_rules! cache_contract {
+    ($($promise:ident)+) => {
+        mod cache {
+            use daybook_application::contract::cache;
+            use daybook_memory::MemoryCache;
+
+            $(#[tokio::test]
+            async fn $promise() {
+                cache::$promise(&MemoryCache::new(64 * 1024 * 1024), "contract").await;
+            })+
+        }
+    };
+}
+
+cache_contract! {
+    what_was_never_put_is_not_found
+    a_value_is_found_as_it_was_put
+    that_there_is_nothing_is_found_too
+    keys_do_not_touch_each_other
+    a_higher_version_replaces_a_lower
+    a_lower_version_never_replaces_a_higher
+    what_is_no_more_is_not_brought_back
+    the_same_version_changes_nothing
+    a_value_is_gone_after_its_time_to_live
+    a_value_past_its_time_keeps_nothing_out
+    of_writers_at_once_the_highest_version_remains
+}
+
+macro_rules! bus_contract {
+    ($($promise:ident)+) => {
+        mod bus {
+            use std::num::NonZeroUsize;
+
+            use daybook_application::contract::bus;
+            use daybook_memory::MemoryBus;
+
+            const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+            $(#[tokio::test]
+            async fn $promise() {
+                bus::$promise(&MemoryBus::new(CAPACITY)).await;
+            })+
+        }
+    };
+}
+
+bus_contract! {
+    a_subscriber_hears_every_batch_in_order
+    an_event_is_heard_as_it_was_published
+    every_subscriber_hears_every_batch
+    a_subscriber_hears_nothing_from_before
+    nobody_has_to_listen
+    a_subscriber_that_does_not_listen_holds_up_nobody
+    there_is_never_a_silent_gap
+}

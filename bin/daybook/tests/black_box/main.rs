@@ -1,0 +1,22 @@
+//! The built binary, from outside: what its clients, its operators and a power cut see.
+//!
+//! Every test starts its own processes on a folder of its own and talks to them over loopback. To
+//! add one, put it in the file whose subject it is; what several need stands in [`support`].
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod bad_input;
+mod crash;
+mod others_things;
+mod repeated_requests;
+mod seed_contract;
+mod seed_programs;
+mod startup_faults;
+mod support;
+mod tasks;
+mod tokens;
+mod walkthrough;
