@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Row;
 
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_mins(10);
 /// So that a sweep never holds up commands for long.
 const AT_ONCE: u32 = 1_000;
 

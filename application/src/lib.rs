@@ -21,6 +21,8 @@ mod command;
 mod commands;
 #[cfg(feature = "contract")]
 pub mod contract;
+#[cfg(test)]
+mod fakes;
 mod feed;
 mod housekeeper;
 mod mail;

@@ -55,6 +55,31 @@ impl Flights {
     }
 }
 
+/// Takes a flight off the map when it ends, even if it ends in a panic: a flight that stayed would
+/// be joined for ever.
+struct Landing {
+    flights: Arc<Flights>,
+    key: String,
+    number: u64,
+}
+
+impl Landing {
+    /// Whether no write has come in between.
+    fn is_current(&self) -> bool {
+        self.flights.with(|flights| flights.get(&self.key).is_some_and(|(n, _)| *n == self.number))
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let landed = self.flights.with(|flights| match flights.get(&self.key) {
+            Some((number, _)) if *number == self.number => flights.remove(&self.key),
+            _ => None,
+        });
+        drop(landed);
+    }
+}
+
 impl fmt::Debug for Reads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reads").finish_non_exhaustive()
@@ -155,17 +180,11 @@ impl Reads {
             let (reads, cache, name) = (self.clone(), cache.clone(), key.clone());
             // On its own task: it ends, and leaves the map, also when every reader has gone.
             let load = tokio::spawn(async move {
+                let landing = Landing { flights: Arc::clone(&reads.flights), key: name, number };
                 let loaded = reads.load(what).await;
-                let current =
-                    reads.flights.with(|f| f.get(&name).is_some_and(|(n, _)| *n == number));
-                if let (Ok(value), true) = (&loaded, current) {
-                    put(&cache, &name, value.clone()).await;
+                if let (Ok(value), true) = (&loaded, landing.is_current()) {
+                    put(&cache, &landing.key, value.clone()).await;
                 }
-                reads.flights.with(|f| {
-                    if f.get(&name).is_some_and(|(n, _)| *n == number) {
-                        f.remove(&name);
-                    }
-                });
                 loaded
             });
             let flight = load

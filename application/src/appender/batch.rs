@@ -248,7 +248,7 @@ impl Batcher {
                     answers.push((one.waiting, Ok(outcome)));
                 }
                 EntryOutcome::Replayed(stored) => {
-                    let outcome = replayed(&one.waiting, stored);
+                    let outcome = replayed(&one.waiting, &stored);
                     answers.push((one.waiting, outcome));
                 }
                 EntryOutcome::Conflict if one.waiting.decisions >= self.settings.decisions => {
@@ -278,10 +278,10 @@ impl Batcher {
             match row {
                 // Nobody can have asked for what did not exist: its id was not known to anyone.
                 Row::Account(account) if account.version > Version::new(1) => {
-                    self.reads.account_written(account).await
+                    self.reads.account_written(account).await;
                 }
                 Row::Order(order) if order.version > Version::new(1) => {
-                    self.reads.order_written(order).await
+                    self.reads.order_written(order).await;
                 }
                 _ => {}
             }
@@ -350,7 +350,7 @@ fn remembered(
     Some(IdempotencyRecord { scope, key: key.key.clone(), fingerprint: key.fingerprint, outcome })
 }
 
-fn replayed(waiting: &Waiting, stored: StoredOutcome) -> Result<Outcome, CommandError> {
+fn replayed(waiting: &Waiting, stored: &StoredOutcome) -> Result<Outcome, CommandError> {
     if waiting.request.key.as_ref().map(|key| key.fingerprint) != Some(stored.fingerprint) {
         return Err(CommandError::KeyReused);
     }

@@ -128,7 +128,7 @@ impl Commands {
         request: Request,
     ) -> Result<Outcome, CommandError> {
         let id = TransferId::from_uuid(self.ids.next());
-        self.appender.execute(Transfer { holder: caller.holder_id, id, transfer }, request).await
+        self.appender.execute(Transfer { holder: caller.holder_id, id, request: transfer }, request).await
     }
 }
 
@@ -246,7 +246,7 @@ fn moved(
 struct Transfer {
     holder: HolderId,
     id: TransferId,
-    transfer: TransferRequest,
+    request: TransferRequest,
 }
 
 impl Command for Transfer {
@@ -255,11 +255,11 @@ impl Command for Transfer {
     }
 
     fn needs(&self) -> Vec<Key> {
-        vec![Key::Account(self.transfer.from), Key::Account(self.transfer.to)]
+        vec![Key::Account(self.request.from), Key::Account(self.request.to)]
     }
 
     fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
-        let TransferRequest { from, to, amount, reference } = &self.transfer;
+        let TransferRequest { from, to, amount, reference } = &self.request;
         let source = states.own_account(*from, self.holder)?;
         let target = states.own_account(*to, self.holder)?;
         let (sent, received) = source.transfer(target, self.id, amount, reference.clone())?;

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 
 use super::soon;
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 const SHORT: Duration = Duration::from_millis(60);
 
 fn reply(version: u64, value: &str) -> Cached {

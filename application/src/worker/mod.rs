@@ -124,7 +124,6 @@ impl Worker {
             Ok(leases) => leases,
             Err(error) => {
                 tracing::warn!(%error, "no tasks could be leased; it is tried again");
-                tokio::time::sleep(self.shared.settings.poll).await;
                 Vec::new()
             }
         }
@@ -185,7 +184,7 @@ impl Shared {
                 Ok(Ok(())) => {}
                 Ok(Err(LeaseLost)) => return,
                 Err(error) => {
-                    tracing::warn!(task_id = %lease.task_id, %error, "a lease was not renewed")
+                    tracing::warn!(task_id = %lease.task_id, %error, "a lease was not renewed");
                 }
             }
         }

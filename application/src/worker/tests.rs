@@ -1,1 +1,496 @@
-//! x
+//! What a worker does with tasks, with time passing as fast as nothing happens.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use daybook_events::{NewTask, TaskId, TaskKind, Timestamp};
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::*;
+use crate::fakes::{FakeClock, soon};
+use crate::{Mail, MailError, Mailer};
+
+const SECOND: Duration = Duration::from_secs(1);
+const NOW: Timestamp = Timestamp::from_micros(1_795_392_000_000_000);
+
+const SETTINGS: WorkerSettings = WorkerSettings {
+    concurrency: 2,
+    lease: Duration::from_secs(30),
+    poll: Duration::from_secs(5),
+    grace: Duration::from_secs(20),
+    retry: RetryPolicy {
+        attempts: 3,
+        first_pause: Duration::from_secs(8),
+        longest_pause: Duration::from_mins(1),
+    },
+};
+
+/// How a task was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Settled {
+    Completed(TaskId),
+    Retried(TaskId, String, Timestamp),
+    Buried(TaskId, String),
+    Released(TaskId),
+}
+
+/// A queue that hands out what the test puts in, and remembers what becomes of it.
+struct FakeQueue {
+    due: Mutex<VecDeque<Lease>>,
+    settled: watch::Sender<Vec<Settled>>,
+    extended: Mutex<Vec<Instant>>,
+    /// Others have the leases now.
+    lost: AtomicBool,
+    down: AtomicBool,
+}
+
+impl FakeQueue {
+    fn put(&self, lease: Lease) {
+        self.due.lock().unwrap().push_back(lease);
+    }
+
+    fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+
+    fn up(&self) -> Result<(), QueueError> {
+        let down = self.down.load(Ordering::Relaxed);
+        if down { Err(QueueError::Unavailable("unplugged".to_owned())) } else { Ok(()) }
+    }
+
+    fn held(&self) -> Result<Result<(), LeaseLost>, QueueError> {
+        self.up()?;
+        Ok(if self.lost.load(Ordering::Relaxed) { Err(LeaseLost) } else { Ok(()) })
+    }
+
+    fn settle(&self, settled: Settled) -> Result<Result<(), LeaseLost>, QueueError> {
+        let held = self.held()?;
+        if held.is_ok() {
+            self.settled.send_modify(|all| all.push(settled));
+        }
+        Ok(held)
+    }
+
+    fn settled_so_far(&self) -> Vec<Settled> {
+        self.settled.borrow().clone()
+    }
+
+    /// What was settled, once it is so many.
+    async fn settled(&self, count: usize) -> Vec<Settled> {
+        let mut settled = self.settled.subscribe();
+        soon(settled.wait_for(|all| all.len() >= count)).await.unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl TaskQueue for FakeQueue {
+    async fn enqueue(&self, _: &[NewTask]) -> Result<(), QueueError> {
+        self.up()
+    }
+
+    async fn lease(&self, limit: u32, _: Duration) -> Result<Vec<Lease>, QueueError> {
+        self.up()?;
+        let mut due = self.due.lock().unwrap();
+        let count = due.len().min(usize::try_from(limit).unwrap());
+        Ok(due.drain(..count).collect())
+    }
+
+    async fn extend(&self, _: &Lease, _: Duration) -> Result<Result<(), LeaseLost>, QueueError> {
+        self.extended.lock().unwrap().push(Instant::now());
+        self.held()
+    }
+
+    async fn complete(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
+        self.settle(Settled::Completed(lease.task_id))
+    }
+
+    async fn retry(
+        &self,
+        lease: &Lease,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, QueueError> {
+        self.settle(Settled::Retried(lease.task_id, reason.to_owned(), at))
+    }
+
+    async fn bury(&self, lease: &Lease, reason: &str) -> Result<Result<(), LeaseLost>, QueueError> {
+        self.settle(Settled::Buried(lease.task_id, reason.to_owned()))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
+        self.settle(Settled::Released(lease.task_id))
+    }
+}
+
+/// Takes its time, and ends as the test wants it.
+struct Work {
+    takes: Duration,
+    result: Result<(), TaskFailure>,
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+    most_at_once: AtomicUsize,
+}
+
+impl Work {
+    fn new(takes: Duration, result: Result<(), TaskFailure>) -> Arc<Self> {
+        let (begun, ended, most_at_once) =
+            (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { takes, result, begun, ended, most_at_once })
+    }
+
+    fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn ended(&self) -> usize {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl TaskHandler for Work {
+    async fn handle(&self, _: &Lease) -> Result<(), TaskFailure> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.most_at_once.fetch_max(self.begun() - self.ended(), Ordering::Relaxed);
+        sleep(self.takes).await;
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.result.clone()
+    }
+}
+
+/// Panics.
+struct Broken;
+
+#[async_trait]
+impl TaskHandler for Broken {
+    async fn handle(&self, _: &Lease) -> Result<(), TaskFailure> {
+        panic!("the handler panicked, as the test wants it");
+    }
+}
+
+fn task(number: u128) -> TaskId {
+    TaskId::from_uuid(Uuid::from_u128(number))
+}
+
+fn lease(number: u128, kind: &str, attempt: u32) -> Lease {
+    Lease {
+        task_id: task(number),
+        kind: kind.parse().unwrap(),
+        payload: RawValue::NULL.to_owned(),
+        attempt,
+        token: 1,
+    }
+}
+
+/// A worker at work.
+struct Setting {
+    queue: Arc<FakeQueue>,
+    new_tasks: Arc<Notify>,
+    stop: CancellationToken,
+    worker: JoinHandle<()>,
+}
+
+impl Setting {
+    /// A worker that does tasks of the kind `work`, and breaks on those of the kind `broken`.
+    fn new(work: &Arc<Work>, leases: impl IntoIterator<Item = Lease>) -> Self {
+        let queue = Arc::new(FakeQueue {
+            due: Mutex::new(leases.into_iter().collect()),
+            settled: watch::Sender::default(),
+            extended: Mutex::default(),
+            lost: AtomicBool::new(false),
+            down: AtomicBool::new(false),
+        });
+        let handlers: HashMap<&'static str, Arc<dyn TaskHandler>> =
+            HashMap::from([("work", Arc::clone(work) as _), ("broken", Arc::new(Broken) as _)]);
+        let (new_tasks, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let worker = Worker::new(
+            Arc::clone(&queue) as _,
+            Arc::new(FakeClock::at(NOW)),
+            handlers,
+            SETTINGS,
+            Arc::clone(&new_tasks),
+        );
+        let worker = tokio::spawn(worker.run(stop.clone()));
+        Self { queue, new_tasks, stop, worker }
+    }
+
+    /// Stops the worker; answers how long that took.
+    async fn stop(self) -> Duration {
+        let asked = Instant::now();
+        self.stop.cancel();
+        soon(self.worker).await.unwrap();
+        asked.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_completed_after_the_work() {
+    let work = Work::new(10 * SECOND, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    sleep(9 * SECOND).await;
+    assert_eq!((work.begun(), setting.queue.settled_so_far()), (1, vec![]));
+    assert_eq!(setting.queue.settled(1).await, [Settled::Completed(task(1))]);
+    assert_eq!(work.ended(), 1);
+    assert_eq!(setting.stop().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_attempt_is_made_again_later_each_time_after_a_longer_pause() {
+    for (attempt, longest) in [(1, 8), (2, 16)] {
+        let work = Work::new(SECOND, Err(TaskFailure::Retry("too busy".to_owned())));
+        let setting = Setting::new(&work, [lease(1, "work", attempt)]);
+        let settled = setting.queue.settled(1).await;
+        let [Settled::Retried(id, reason, at)] = settled.as_slice() else {
+            panic!("{settled:?}");
+        };
+        assert_eq!((*id, reason.as_str()), (task(1), "too busy"));
+        let pause = at.since(NOW);
+        let longest = Duration::from_secs(longest);
+        assert!(pause >= longest / 2 && pause <= longest, "{pause:?}");
+        setting.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_failed_at_its_last_attempt_is_dead_with_the_reason() {
+    let work = Work::new(SECOND, Err(TaskFailure::Retry("too busy".to_owned())));
+    let setting = Setting::new(&work, [lease(1, "work", SETTINGS.retry.attempts)]);
+    let dead = Settled::Buried(task(1), "too busy".to_owned());
+    assert_eq!(setting.queue.settled(1).await, [dead]);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_workers_all_died_is_dead_and_not_begun_again() {
+    let work = Work::new(SECOND, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", SETTINGS.retry.attempts + 1)]);
+    let settled = setting.queue.settled(1).await;
+    assert!(matches!(settled.as_slice(), [Settled::Buried(..)]), "{settled:?}");
+    assert_eq!(work.begun(), 0);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hopeless_task_is_dead_at_once() {
+    let work = Work::new(SECOND, Err(TaskFailure::Hopeless("no such address".to_owned())));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    let dead = Settled::Buried(task(1), "no such address".to_owned());
+    assert_eq!(setting.queue.settled(1).await, [dead]);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_an_unknown_kind_is_dead_with_the_kind_as_the_reason() {
+    let work = Work::new(SECOND, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "send_fax", 1)]);
+    let settled = setting.queue.settled(1).await;
+    let [Settled::Buried(id, reason)] = settled.as_slice() else { panic!("{settled:?}") };
+    assert_eq!(*id, task(1));
+    assert!(reason.contains("send_fax"), "{reason}");
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_are_done_side_by_side_up_to_a_limit() {
+    let work = Work::new(10 * SECOND, Ok(()));
+    let setting = Setting::new(&work, (1..=6).map(|number| lease(number, "work", 1)));
+    let began = Instant::now();
+    assert_eq!(setting.queue.settled(6).await.len(), 6);
+    assert_eq!(began.elapsed(), 30 * SECOND);
+    assert_eq!(work.most_at_once.load(Ordering::Relaxed), 2);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_wakes_the_worker_and_without_one_it_looks_now_and_then() {
+    let work = Work::new(Duration::ZERO, Ok(()));
+    let setting = Setting::new(&work, []);
+    sleep(SECOND / 2).await;
+    setting.queue.put(lease(1, "work", 1));
+    let put = Instant::now();
+    setting.new_tasks.notify_one();
+    setting.queue.settled(1).await;
+    assert_eq!(put.elapsed(), Duration::ZERO);
+    sleep(SECOND / 2).await;
+    setting.queue.put(lease(2, "work", 1));
+    setting.queue.settled(2).await;
+    assert!(put.elapsed() <= SETTINGS.poll + SECOND, "{:?}", put.elapsed());
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_in_time_for_as_long_as_the_work_goes_on() {
+    let work = Work::new(SETTINGS.lease * 3, Ok(()));
+    let began = Instant::now();
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    let settled = setting.queue.settled.subscribe().wait_for(|all| !all.is_empty()).await.is_ok();
+    assert!(settled);
+    let mut last = began;
+    for at in setting.queue.extended.lock().unwrap().iter() {
+        assert!(*at - last < SETTINGS.lease / 2, "{:?}", *at - last);
+        last = *at;
+    }
+    assert!(last.elapsed() < SETTINGS.lease / 2);
+    assert_eq!(setting.queue.settled_so_far(), [Settled::Completed(task(1))]);
+    // Afterwards nobody renews it any more.
+    let renewed = setting.queue.extended.lock().unwrap().len();
+    sleep(SETTINGS.lease * 2).await;
+    assert_eq!(setting.queue.extended.lock().unwrap().len(), renewed);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_on_a_lost_lease_is_dropped_and_nothing_is_settled() {
+    let work = Work::new(SETTINGS.lease * 2, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    sleep(SECOND).await;
+    setting.queue.lost.store(true, Ordering::Relaxed);
+    sleep(SETTINGS.lease).await;
+    assert_eq!(setting.queue.extended.lock().unwrap().len(), 1);
+    // The worker has its hands free for another.
+    setting.queue.lost.store(false, Ordering::Relaxed);
+    sleep(SETTINGS.lease * 2).await;
+    assert_eq!((work.begun(), work.ended()), (1, 0));
+    assert_eq!(setting.queue.settled_so_far(), []);
+    assert_eq!(setting.stop().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_failed_does_not_end_the_work() {
+    let work = Work::new(SETTINGS.lease, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    sleep(SECOND).await;
+    setting.queue.set_down(true);
+    sleep(SETTINGS.lease / 2).await;
+    setting.queue.set_down(false);
+    assert_eq!(setting.queue.settled(1).await, [Settled::Completed(task(1))]);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_could_not_be_settled_holds_up_nothing() {
+    let work = Work::new(SECOND, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    sleep(SECOND / 2).await;
+    setting.queue.set_down(true);
+    sleep(10 * SECOND).await;
+    setting.queue.put(lease(2, "work", 1));
+    setting.queue.set_down(false);
+    assert_eq!(setting.queue.settled(1).await, [Settled::Completed(task(2))]);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_takes_nothing_with_it() {
+    let work = Work::new(SECOND, Ok(()));
+    let leases = [lease(1, "broken", 1), lease(2, "broken", 1), lease(3, "work", 1)];
+    let setting = Setting::new(&work, leases);
+    assert_eq!(setting.queue.settled(1).await, [Settled::Completed(task(3))]);
+    assert_eq!(setting.stop().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_to_stop_finishes_what_it_has_in_hand_and_takes_no_more() {
+    let work = Work::new(10 * SECOND, Ok(()));
+    let setting = Setting::new(&work, (1..=3).map(|number| lease(number, "work", 1)));
+    sleep(SECOND).await;
+    let queue = Arc::clone(&setting.queue);
+    assert_eq!(setting.stop().await, 9 * SECOND);
+    let done = [Settled::Completed(task(1)), Settled::Completed(task(2))];
+    assert_eq!(queue.settled_so_far(), done);
+    assert_eq!(work.begun(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_when_the_worker_has_to_stop_goes_back() {
+    let work = Work::new(Duration::from_hours(1), Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    sleep(SECOND).await;
+    let queue = Arc::clone(&setting.queue);
+    assert_eq!(setting.stop().await, SETTINGS.grace);
+    assert_eq!(queue.settled_so_far(), [Settled::Released(task(1))]);
+    assert_eq!(work.ended(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_stops_at_once_also_when_the_queue_is_down() {
+    let work = Work::new(SECOND, Ok(()));
+    for down in [false, true] {
+        let setting = Setting::new(&work, []);
+        setting.queue.set_down(down);
+        sleep(SECOND).await;
+        assert_eq!(setting.stop().await, Duration::ZERO, "down: {down}");
+    }
+}
+
+/// Answers what the test wants, and remembers what it was given.
+struct FakeMailer {
+    result: Result<(), MailError>,
+    sent: Mutex<Vec<Mail>>,
+}
+
+#[async_trait]
+impl Mailer for FakeMailer {
+    async fn send(&self, mail: &Mail) -> Result<(), MailError> {
+        self.sent.lock().unwrap().push(mail.clone());
+        self.result.clone()
+    }
+}
+
+fn email(payload: &str) -> Lease {
+    let payload = RawValue::from_string(payload.to_owned()).unwrap();
+    Lease { payload, ..lease(1, TaskKind::SEND_EMAIL, 1) }
+}
+
+#[tokio::test]
+async fn a_mail_has_the_same_message_id_at_every_attempt() {
+    let mailer = Arc::new(FakeMailer { result: Ok(()), sent: Mutex::default() });
+    let handler = EmailHandler::new(Arc::clone(&mailer) as _);
+    let lease = email(r#"{"to":"alice@example.com","subject":"Hello","text":"Bye"}"#);
+    handler.handle(&lease).await.unwrap();
+    handler.handle(&Lease { attempt: 2, token: 9, ..lease }).await.unwrap();
+    let mail = Mail {
+        message_id: format!("{}@daybook", task(1)),
+        to: "alice@example.com".to_owned(),
+        subject: "Hello".to_owned(),
+        text: "Bye".to_owned(),
+    };
+    assert_eq!(*mailer.sent.lock().unwrap(), [mail.clone(), mail]);
+}
+
+#[tokio::test]
+async fn a_refused_mail_is_hopeless_and_one_that_was_not_taken_is_tried_again() {
+    let lease = email(r#"{"to":"alice@example.com"}"#);
+    for (error, retried) in [
+        (MailError::Refused("550".to_owned()), false),
+        (MailError::Unavailable("451".to_owned()), true),
+    ] {
+        let mailer = FakeMailer { result: Err(error), sent: Mutex::default() };
+        let failure = EmailHandler::new(Arc::new(mailer)).handle(&lease).await.unwrap_err();
+        assert_eq!(matches!(failure, TaskFailure::Retry(_)), retried, "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_is_no_mail_is_hopeless_and_nothing_is_sent() {
+    let mailer = Arc::new(FakeMailer { result: Ok(()), sent: Mutex::default() });
+    let handler = EmailHandler::new(Arc::clone(&mailer) as _);
+    for payload in [
+        "null",
+        r#""alice@example.com""#,
+        r#"{"subject":"no address"}"#,
+        r#"{"to":"alice"}"#,
+        r#"{"to":"alice@example.com","subject":"two\nlines"}"#,
+        r#"{"to":"alice@example.com","cc":"bob@example.com"}"#,
+    ] {
+        let failure = handler.handle(&email(payload)).await.unwrap_err();
+        assert!(matches!(failure, TaskFailure::Hopeless(_)), "{payload}: {failure:?}");
+        assert!(EmailHandler::fault(payload).is_some(), "{payload}");
+    }
+    assert!(mailer.sent.lock().unwrap().is_empty());
+}

@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn what_follows_two_hyphens_goes_to_the_runner() {
-        let cli = Cli::try_parse_from(["xtask", "test", "--", "-p", "daybook-money"]);
+        let cli = Cli::try_parse_from(["xtask", "test", "--", "--no-capture", "money"]);
         let Ok(Cli { task: Task::Test { args } }) = cli else { panic!("not a test command") };
         assert_eq!(
             lines(&test(args, true)),
-            ["cargo nextest run --workspace --all-features -p daybook-money"]
+            ["cargo nextest run --workspace --all-features --no-capture money"]
         );
     }
 

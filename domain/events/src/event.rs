@@ -33,6 +33,11 @@ impl EventData {
         self.0.get()
     }
 
+    /// The JSON value, as its text.
+    pub fn raw(&self) -> &RawValue {
+        &self.0
+    }
+
     /// Reads the data as a `T`.
     ///
     /// # Errors

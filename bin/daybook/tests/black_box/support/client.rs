@@ -71,6 +71,11 @@ impl Client {
         self.token.as_deref().unwrap()
     }
 
+    /// The server's address as a URL.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// A request to be put together.
     pub(crate) fn ask(&self, method: &str, path: &str) -> Ask<'_> {
         let mut head = Request::builder().method(method).uri(self.url(path));
@@ -126,7 +131,12 @@ impl Client {
 
     /// Opens an account and gives its id.
     #[track_caller]
-    pub(crate) fn open_account(&self, name: &str, currency: &str, initial_balance: &Value) -> String {
+    pub(crate) fn open_account(
+        &self,
+        name: &str,
+        currency: &str,
+        initial_balance: &Value,
+    ) -> String {
         let body =
             json!({ "name": name, "currency_code": currency, "initial_balance": initial_balance });
         self.post("/accounts", &body).written(201).text("account_id")

@@ -43,7 +43,8 @@ impl Folder {
     pub(crate) fn start_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daybook"));
         for (name, _) in env::vars_os() {
-            let known = name.to_str().is_some_and(|n| n.starts_with("DAYBOOK_") || ENGINES.contains(&n));
+            let known =
+                name.to_str().is_some_and(|n| n.starts_with("DAYBOOK_") || ENGINES.contains(&n));
             if known {
                 command.env_remove(name);
             }

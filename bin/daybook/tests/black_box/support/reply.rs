@@ -6,7 +6,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use ureq::Body;
-use ureq::http::{HeaderMap, Response};
+use ureq::http::{HeaderMap, HeaderName, Response};
 
 /// A reply that was read to its end.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Reply {
 
     /// The names of its headers, sorted.
     pub(crate) fn header_names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.headers.keys().map(|name| name.as_str()).collect();
+        let mut names: Vec<_> = self.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         names
     }
@@ -119,7 +119,8 @@ impl Reply {
     pub(crate) fn next_page(&self) -> Option<String> {
         self.header("link")?.split(',').find_map(|link| {
             let (target, parameters) = link.trim().split_once(';')?;
-            let next = parameters.split(';').any(|p| matches!(p.trim(), r#"rel="next""# | "rel=next"));
+            let next =
+                parameters.split(';').any(|p| matches!(p.trim(), r#"rel="next""# | "rel=next"));
             next.then(|| target.trim().trim_matches(['<', '>']).to_owned())
         })
     }

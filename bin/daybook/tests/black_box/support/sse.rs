@@ -48,7 +48,9 @@ impl Sse {
             while let Some(Ok(line)) = lines.next() {
                 if !line.is_empty() {
                     message.take(&line);
-                } else if !message.data.is_empty() && sender.send(std::mem::take(&mut message)).is_err() {
+                } else if !message.data.is_empty()
+                    && sender.send(std::mem::take(&mut message)).is_err()
+                {
                     return;
                 }
             }

@@ -1,0 +1,281 @@
+//! Accounts, their money and their statements.
+
+use daybook_accounts::{AccountId, AccountName, Reference, StatementEntry};
+use daybook_application::{AccountView, MoneyMovement, Outcome, Receipt, TransferRequest};
+use daybook_money::Currency;
+use poem::Request;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Path, Query};
+
+use super::{Context, Group, not_found, receipt, unexpected};
+use crate::auth::Bearer;
+use crate::body::Body;
+use crate::document::{
+    Account, AccountOpened, AccountPatch, MoneyRequest, Moved, NewAccount, StatementLine,
+    TransferMade, TransferWanted,
+};
+use crate::page;
+use crate::problem::{Changing, Closing, Failure, Listing, Making, Problem, Reading};
+use crate::reply::{Json, Nothing, Written};
+use crate::request;
+use crate::scalars::{Count, DateTime, Decimal, Key, Limit, PathId, read_uuid};
+
+pub(crate) struct AccountsApi(pub Context);
+
+#[OpenApi(tag = "Group::Accounts")]
+impl AccountsApi {
+    /// Your accounts
+    ///
+    /// Those that are open, oldest first.
+    #[oai(path = "/accounts", method = "get", operation_id = "listAccounts")]
+    async fn list(
+        &self,
+        caller: Bearer,
+        /// How many at most; 100 where it isn't given.
+        limit: Query<Option<Limit>>,
+        /// Where to go on: from the `Link` header of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<Vec<Account>>, Failure<Listing>> {
+        let after = page::read_id_cursor(cursor.0.as_ref())?.map(AccountId::from_uuid);
+        let limit = page::limit(limit.0);
+        let mut accounts = self.0.queries.accounts(&caller.0, after, page::one_more(limit)).await?;
+        let more = page::cut(&mut accounts, limit);
+        let next = accounts.last().filter(|_| more).map(|last| {
+            format!("/accounts?limit={limit}&cursor={}", page::id_cursor(last.id.uuid()))
+        });
+        Ok(Json::page(&accounts.iter().map(AccountView::from).collect::<Vec<_>>(), next))
+    }
+
+    /// Open an account
+    ///
+    /// Its currency and opening balance never change.
+    #[oai(path = "/accounts", method = "post", operation_id = "openAccount")]
+    async fn open(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: Body<NewAccount>,
+    ) -> Result<Written<201, AccountOpened>, Failure<Making>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let NewAccount { name, currency_code, initial_balance } = body.value;
+        let name = account_name(&name)?;
+        let currency: Currency =
+            currency_code.parse().map_err(|error| Problem::field("currency_code", error))?;
+        let initial_balance = initial_balance.map(|amount| amount.0);
+        let outcome = self
+            .0
+            .commands
+            .open_account(&caller.0, name, currency, initial_balance, request)
+            .await?;
+        let Receipt::AccountOpened(id) = receipt(&outcome)? else {
+            return Err(unexpected().into());
+        };
+        Ok(Written::new(&outcome, &AccountOpened { account_id: id.uuid() }))
+    }
+
+    /// An account
+    ///
+    /// Served from the cache for ten minutes, and never older than the last acknowledged write.
+    #[oai(path = "/accounts/:id", method = "get", operation_id = "getAccount")]
+    async fn get(
+        &self,
+        caller: Bearer,
+        /// The account.
+        id: Path<PathId>,
+    ) -> Result<Json<Account>, Failure<Reading>> {
+        let account = self.0.queries.account(&caller.0, account_id(&id)?).await?;
+        Ok(Json::encoded(account.ok_or_else(not_found)?))
+    }
+
+    /// Rename an account
+    #[oai(path = "/accounts/:id", method = "patch", operation_id = "changeAccount")]
+    async fn change(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The account.
+        id: Path<PathId>,
+        body: Body<AccountPatch>,
+    ) -> Result<Written<204, Nothing>, Failure<Changing>> {
+        let request = request::of(request, None, &body.bytes);
+        let id = account_id(&id)?;
+        let name = body.value.name.as_deref().map(account_name).transpose()?;
+        let outcome = self.0.commands.rename_account(&caller.0, id, name, request).await?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
+    }
+
+    /// Close an account
+    ///
+    /// What is left on it is paid out, as its last posting says. A closed account is not found any more.
+    #[oai(path = "/accounts/:id", method = "delete", operation_id = "closeAccount")]
+    async fn close(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The account.
+        id: Path<PathId>,
+    ) -> Result<Written<204, Nothing>, Failure<Closing>> {
+        let request = request::of(request, None, &[]);
+        let outcome = self.0.commands.close_account(&caller.0, account_id(&id)?, request).await?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
+    }
+
+    /// Deposit money
+    ///
+    /// Money comes in from outside.
+    #[oai(path = "/accounts/:id/deposits", method = "post", operation_id = "deposit")]
+    async fn deposit(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The account.
+        id: Path<PathId>,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: Body<MoneyRequest>,
+    ) -> Result<Written<201, Moved>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let outcome =
+            self.0.commands.deposit(&caller.0, movement(&id, body.value)?, request).await?;
+        Ok(moved(&outcome)?)
+    }
+
+    /// Withdraw money
+    ///
+    /// Money goes outside.
+    #[oai(path = "/accounts/:id/withdrawals", method = "post", operation_id = "withdraw")]
+    async fn withdraw(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The account.
+        id: Path<PathId>,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: Body<MoneyRequest>,
+    ) -> Result<Written<201, Moved>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let outcome =
+            self.0.commands.withdraw(&caller.0, movement(&id, body.value)?, request).await?;
+        Ok(moved(&outcome)?)
+    }
+
+    /// Transfer money
+    ///
+    /// From one of your accounts to another of the same currency: both change, or neither.
+    #[oai(path = "/transfers", method = "post", operation_id = "transfer")]
+    async fn transfer(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: Body<TransferWanted>,
+    ) -> Result<Written<201, TransferMade>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let TransferWanted { from_account_id, to_account_id, amount, reference } = body.value;
+        let from = account_field("from_account_id", &from_account_id)?;
+        let to = account_field("to_account_id", &to_account_id)?;
+        if from == to {
+            return Err(Problem::field(
+                "to_account_id",
+                "must be another account than from_account_id",
+            )
+            .into());
+        }
+        let transfer =
+            TransferRequest { from, to, amount: amount.0, reference: reference_of(reference)? };
+        let outcome = self.0.commands.transfer(&caller.0, transfer, request).await?;
+        let Receipt::Transferred(id) = receipt(&outcome)? else { return Err(unexpected().into()) };
+        Ok(Written::new(&outcome, &TransferMade { transfer_id: id.uuid() }))
+    }
+
+    /// The statement of an account
+    ///
+    /// Every change of its money, newest first, with the balance after it.
+    #[oai(path = "/accounts/:id/entries", method = "get", operation_id = "listEntries")]
+    async fn statement(
+        &self,
+        caller: Bearer,
+        /// The account.
+        id: Path<PathId>,
+        /// How many at most; 100 where it isn't given.
+        limit: Query<Option<Limit>>,
+        /// Where to go on: from the `Link` header of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<Vec<StatementLine>>, Failure<Reading>> {
+        let before = page::read_position_cursor(cursor.0.as_ref())?;
+        let (id, limit) = (account_id(&id)?, page::limit(limit.0));
+        let entries =
+            self.0.queries.statement(&caller.0, id, before, page::one_more(limit)).await?;
+        let mut entries = entries.ok_or_else(not_found)?;
+        let more = page::cut(&mut entries, limit);
+        let next = entries.last().filter(|_| more).map(|last| {
+            format!(
+                "/accounts/{id}/entries?limit={limit}&cursor={}",
+                page::position_cursor(last.position)
+            )
+        });
+        Ok(Json::page(&entries.into_iter().map(line).collect::<Vec<_>>(), next))
+    }
+}
+
+fn account_id(id: &PathId) -> Result<AccountId, Problem> {
+    id.0.map(AccountId::from_uuid).ok_or_else(not_found)
+}
+
+/// An account that a field of the body names.
+pub(super) fn account_field(field: &str, text: &str) -> Result<AccountId, Problem> {
+    read_uuid(text).map(AccountId::from_uuid).ok_or_else(|| Problem::field(field, "must be a UUID"))
+}
+
+fn account_name(text: &str) -> Result<AccountName, Problem> {
+    AccountName::new(text).map_err(|error| Problem::field("name", error))
+}
+
+fn reference_of(text: Option<String>) -> Result<Option<Reference>, Problem> {
+    let reference = text.map(|text| Reference::new(&text)).transpose();
+    reference.map_err(|error| Problem::field("reference", error))
+}
+
+fn movement(id: &PathId, body: MoneyRequest) -> Result<MoneyMovement, Problem> {
+    let MoneyRequest { amount, reference } = body;
+    Ok(MoneyMovement {
+        account_id: account_id(id)?,
+        amount: amount.0,
+        reference: reference_of(reference)?,
+    })
+}
+
+fn moved(outcome: &Outcome) -> Result<Written<201, Moved>, Problem> {
+    let Receipt::Moved { entry_id, balance, available } = receipt(outcome)? else {
+        return Err(unexpected());
+    };
+    let moved = Moved {
+        entry_id: entry_id.uuid(),
+        balance: Decimal(balance.amount()),
+        available: Decimal(available.amount()),
+    };
+    Ok(Written::new(outcome, &moved))
+}
+
+fn line(entry: StatementEntry) -> StatementLine {
+    StatementLine {
+        entry_id: entry.entry_id.uuid(),
+        position: Count(entry.position.get()),
+        kind: entry.event_type,
+        amount: Decimal(entry.amount.amount()),
+        balance: Decimal(entry.balance.amount()),
+        timestamp: DateTime(entry.timestamp.to_string()),
+        reference: entry.reference,
+        order_id: entry.order_id,
+    }
+}

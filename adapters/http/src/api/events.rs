@@ -1,0 +1,60 @@
+//! The log, as pages and as a stream.
+
+use daybook_application::Queries;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Query};
+
+use super::{Context, Group};
+use crate::auth::Bearer;
+use crate::document::Event;
+use crate::page;
+use crate::problem::{Failure, Listing};
+use crate::reply::Json;
+use crate::scalars::{Count, Limit};
+use crate::sse::{EventStream, event_frame, resume_from};
+
+pub(crate) struct EventsApi(pub Context);
+
+#[OpenApi(tag = "Group::Events")]
+impl EventsApi {
+    /// The log
+    ///
+    /// Your events, oldest first; an operator sees everyone's.
+    #[oai(path = "/events", method = "get", operation_id = "listEvents")]
+    async fn list(
+        &self,
+        caller: Bearer,
+        /// Only events after this position.
+        after: Query<Option<Count>>,
+        /// How many at most; 100 where it isn't given.
+        limit: Query<Option<Limit>>,
+    ) -> Result<Json<Vec<Event>>, Failure<Listing>> {
+        let (after, limit) =
+            (after.0.map(Count::position).unwrap_or_default(), page::limit(limit.0));
+        let mut events = self.0.queries.events(&caller.0, after, page::one_more(limit)).await?;
+        let more = page::cut(&mut events, limit);
+        let next = events.last().filter(|_| more);
+        let next = next.map(|last| format!("/events?limit={limit}&after={}", last.position));
+        Ok(Json::page(&events.iter().map(Event::of).collect::<Vec<_>>(), next))
+    }
+
+    /// The log as it grows
+    ///
+    /// Server-sent events: `id` is the position, `event` the type, `data` the event as `GET /events`
+    /// shows it. It begins now, after `after`, or where `Last-Event-ID` says, and leaves nothing
+    /// out. An event `reset` says that the position asked for is not in this log.
+    #[oai(path = "/events/stream", method = "get", operation_id = "streamEvents")]
+    async fn follow(
+        &self,
+        caller: Bearer,
+        /// Begin after this position.
+        after: Query<Option<Count>>,
+        /// Go on after this position: sent by browsers that come back.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Result<EventStream, Failure<Listing>> {
+        let from = resume_from(last_event_id.0.as_ref(), after.0)?;
+        let items = self.0.feed.follow(Queries::visible(&caller.0), from).await?;
+        Ok(EventStream::new(items, event_frame, self.0.stop.clone()))
+    }
+}

@@ -1,0 +1,105 @@
+//! Register, log in, and see who you are.
+
+use daybook_accounts::{Email, FullName, Password};
+use daybook_application::{Receipt, Registration};
+use poem::Request;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Header;
+
+use super::{Context, Group, receipt, unexpected};
+use crate::auth::Bearer;
+use crate::body::Body;
+use crate::document::{Credentials, Me, NewHolder, Token};
+use crate::problem::{Failure, Kind, Listing, LoggingIn, Problem, Registering};
+use crate::reply::{Json, Written};
+use crate::request;
+use crate::scalars::{DateTime, Key};
+
+pub(crate) struct HoldersApi(pub Context);
+
+#[OpenApi(tag = "Group::Holders")]
+impl HoldersApi {
+    /// Register
+    ///
+    /// Makes an account holder and answers a token. An email address can be registered once, in
+    /// whatever case it is written.
+    #[oai(path = "/register", method = "post", operation_id = "register")]
+    async fn register(
+        &self,
+        request: &Request,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: Body<NewHolder>,
+    ) -> Result<Written<201, Token>, Failure<Registering>> {
+        self.check_client(request)?;
+        let NewHolder { email, password, full_name } = body.value;
+        let registration = Registration {
+            email: email.parse::<Email>().map_err(|error| Problem::field("email", error))?,
+            password: Password::new(&password)
+                .map_err(|error| Problem::field("password", error))?,
+            full_name: full_name
+                .map(|name| FullName::new(&name))
+                .transpose()
+                .map_err(|error| Problem::field("full_name", error))?,
+        };
+        // The body holds a password: a plain digest of it would be worth guessing at.
+        let digest = || self.0.tokens.keyed_digest(&[b"register", &body.bytes]);
+        let request = request::fingerprinted(request, key.0.as_ref(), digest);
+        let outcome = self.0.commands.register(registration, request).await?;
+        let Receipt::Registered(holder) = receipt(&outcome)? else {
+            return Err(unexpected().into());
+        };
+        // A repeated request gets a token of its own: tokens are not stored.
+        let token =
+            self.0.tokens.issue(*holder, self.0.clock.now()).ok_or(Problem::new(Kind::Internal))?;
+        Ok(Written::new(&outcome, &Token { token }))
+    }
+
+    /// Log in
+    ///
+    /// Answers a token for the holder with this email address and password.
+    #[oai(path = "/login", method = "post", operation_id = "logIn")]
+    async fn log_in(
+        &self,
+        request: &Request,
+        body: Body<Credentials>,
+    ) -> Result<Json<Token>, Failure<LoggingIn>> {
+        self.check_client(request)?;
+        let Credentials { email, password } = body.value;
+        let email: Email = email.parse().map_err(|error| Problem::field("email", error))?;
+        let password =
+            Password::attempt(&password).map_err(|error| Problem::field("password", error))?;
+        if !self.0.limits.allow_login(email.key()) {
+            return Err(Problem::new(Kind::RateLimited).into());
+        }
+        let holder = self.0.commands.log_in(&email, password).await?;
+        let token =
+            self.0.tokens.issue(holder, self.0.clock.now()).ok_or(Problem::new(Kind::Internal))?;
+        Ok(Json::of(&Token { token }))
+    }
+
+    /// Who the token names
+    #[oai(path = "/me", method = "get", operation_id = "me")]
+    async fn me(&self, caller: Bearer) -> Result<Json<Me>, Failure<Listing>> {
+        let holder =
+            self.0.queries.me(&caller.0).await?.ok_or(Problem::new(Kind::Unauthenticated))?;
+        Ok(Json::of(&Me {
+            id: holder.id.uuid(),
+            email: holder.email.as_str().to_owned(),
+            full_name: holder.full_name.map(|name| name.as_str().to_owned()),
+            created_at: DateTime(holder.created_at.to_string()),
+        }))
+    }
+}
+
+impl HoldersApi {
+    fn check_client(&self, request: &Request) -> Result<(), Problem> {
+        let client = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        if self.0.limits.allow_credentials(client) {
+            Ok(())
+        } else {
+            Err(Problem::new(Kind::RateLimited))
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The operations, group by group.
+
+mod accounts;
+mod events;
+mod health;
+mod holders;
+mod notifications;
+mod orders;
+mod tasks;
+
+use std::sync::Arc;
+
+use daybook_application::{Commands, Feed, Outcome, Queries, Receipt};
+use daybook_events::Clock;
+use poem_openapi::Tags;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use accounts::AccountsApi;
+pub(crate) use events::EventsApi;
+pub(crate) use health::{Engines, HealthApi};
+pub(crate) use holders::HoldersApi;
+pub(crate) use notifications::NotificationsApi;
+pub(crate) use orders::OrdersApi;
+pub(crate) use tasks::TasksApi;
+
+use crate::limits::RateLimits;
+use crate::problem::{Kind, Problem};
+use crate::token::Tokens;
+
+/// The groups of operations.
+#[derive(Tags)]
+pub(crate) enum Group {
+    /// Register, log in, and see who you are
+    Holders,
+    /// Accounts, their money and their statements
+    Accounts,
+    /// Orders, and paying them
+    Orders,
+    /// The log, as pages and as a stream
+    Events,
+    /// Messages to whoever listens
+    Notifications,
+    /// Work to be done later
+    Tasks,
+    /// Whether the service is alive and ready
+    Health,
+}
+
+/// What operations work with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub commands: Commands,
+    pub queries: Queries,
+    pub feed: Feed,
+    pub tokens: Tokens,
+    pub clock: Arc<dyn Clock>,
+    pub limits: Arc<RateLimits>,
+    pub engines: Engines,
+    /// Ends the streams.
+    pub stop: CancellationToken,
+    /// Says that the service takes no new work.
+    pub draining: CancellationToken,
+}
+
+/// The receipt of a command, or the problem its refusal is.
+fn receipt(outcome: &Outcome) -> Result<&Receipt, Problem> {
+    outcome.result.as_ref().map_err(|rejection| rejection.clone().into())
+}
+
+/// A receipt that the command never gives.
+fn unexpected() -> Problem {
+    tracing::error!("a command answered the receipt of another");
+    Problem::new(Kind::Internal)
+}
+
+/// Something that is not there, or not the caller's.
+fn not_found() -> Problem {
+    Problem::new(Kind::NotFound)
+}

@@ -1,0 +1,195 @@
+//! Orders, and paying them.
+
+use daybook_application::{NewOrder as Wanted, OrderView, Receipt};
+use daybook_money::Currency;
+use daybook_orders::{Contents, LineName, OrderId, Reason, RequestedLine};
+use poem::Request;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Path, Query};
+
+use super::accounts::account_field;
+use super::{Context, Group, not_found, receipt, unexpected};
+use crate::auth::Bearer;
+use crate::body::MaybeBody;
+use crate::document::{Cancellation, Event, NewOrder, Order, OrderCreated, OrderStatus, Payment};
+use crate::page;
+use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
+use crate::reply::{Json, Nothing, Written};
+use crate::request;
+use crate::scalars::{Count, Key, Limit, PathId};
+
+pub(crate) struct OrdersApi(pub Context);
+
+#[OpenApi(tag = "Group::Orders")]
+impl OrdersApi {
+    /// Your orders
+    ///
+    /// Newest first.
+    #[oai(path = "/orders", method = "get", operation_id = "listOrders")]
+    async fn list(
+        &self,
+        caller: Bearer,
+        /// Only orders in this status.
+        status: Query<Option<OrderStatus>>,
+        /// How many at most; 100 where it isn't given.
+        limit: Query<Option<Limit>>,
+        /// Where to go on: from the `Link` header of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<Vec<Order>>, Failure<Listing>> {
+        let after = page::read_id_cursor(cursor.0.as_ref())?.map(OrderId::from_uuid);
+        let limit = page::limit(limit.0);
+        let status = status.0.map(stored_status);
+        let mut orders =
+            self.0.queries.orders(&caller.0, status, after, page::one_more(limit)).await?;
+        let more = page::cut(&mut orders, limit);
+        let next = orders.last().filter(|_| more).map(|last| {
+            let status =
+                status.map(|status| format!("status={}&", status.as_str())).unwrap_or_default();
+            format!("/orders?{status}limit={limit}&cursor={}", page::id_cursor(last.id.uuid()))
+        });
+        Ok(Json::page(&orders.iter().map(OrderView::from).collect::<Vec<_>>(), next))
+    }
+
+    /// Create an order
+    ///
+    /// With lines and the currency of their prices, or without a body: then it has no total.
+    #[oai(path = "/orders", method = "post", operation_id = "createOrder")]
+    async fn create(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: MaybeBody<NewOrder>,
+    ) -> Result<Written<201, OrderCreated>, Failure<Making>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let contents = body.value.map(contents).transpose()?.flatten();
+        let outcome = self.0.commands.create_order(&caller.0, Wanted { contents }, request).await?;
+        let Receipt::OrderCreated(id) = receipt(&outcome)? else { return Err(unexpected().into()) };
+        Ok(Written::new(&outcome, &OrderCreated { order_id: id.uuid() }))
+    }
+
+    /// An order
+    #[oai(path = "/orders/:id", method = "get", operation_id = "getOrder")]
+    async fn get(
+        &self,
+        caller: Bearer,
+        /// The order.
+        id: Path<PathId>,
+    ) -> Result<Json<Order>, Failure<Reading>> {
+        let order = self.0.queries.order(&caller.0, order_id(&id)?).await?;
+        Ok(Json::encoded(order.ok_or_else(not_found)?))
+    }
+
+    /// Pay an order
+    ///
+    /// From one of your accounts: the money moves and the order is paid, both or neither. Without
+    /// a body a payment outside Daybook is recorded.
+    #[oai(path = "/orders/:id/pay", method = "post", operation_id = "payOrder")]
+    async fn pay(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The order.
+        id: Path<PathId>,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: MaybeBody<Payment>,
+    ) -> Result<Written<204, Nothing>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let account = body.value.and_then(|payment| payment.account_id);
+        let account = account.map(|text| account_field("account_id", &text)).transpose()?;
+        let outcome =
+            self.0.commands.pay_order(&caller.0, order_id(&id)?, account, request).await?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
+    }
+
+    /// Cancel an order
+    ///
+    /// A paid order's money goes back where it came from, in the same entry. Where the account it
+    /// came from is closed, it is paid out.
+    #[oai(path = "/orders/:id/cancel", method = "post", operation_id = "cancelOrder")]
+    async fn cancel(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The order.
+        id: Path<PathId>,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: MaybeBody<Cancellation>,
+    ) -> Result<Written<204, Nothing>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let reason = body.value.and_then(|cancellation| cancellation.reason);
+        let reason = reason.map(|text| Reason::new(&text)).transpose();
+        let reason = reason.map_err(|error| Problem::field("reason", error))?;
+        let outcome =
+            self.0.commands.cancel_order(&caller.0, order_id(&id)?, reason, request).await?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
+    }
+
+    /// The events of an order
+    ///
+    /// Oldest first.
+    #[oai(path = "/orders/:id/events", method = "get", operation_id = "listOrderEvents")]
+    async fn events(
+        &self,
+        caller: Bearer,
+        /// The order.
+        id: Path<PathId>,
+        /// Only events after this position.
+        after: Query<Option<Count>>,
+        /// How many at most; 100 where it isn't given.
+        limit: Query<Option<Limit>>,
+    ) -> Result<Json<Vec<Event>>, Failure<Reading>> {
+        let (id, limit) = (order_id(&id)?, page::limit(limit.0));
+        let after = after.0.map(Count::position).unwrap_or_default();
+        let events =
+            self.0.queries.order_events(&caller.0, id, after, page::one_more(limit)).await?;
+        let mut events = events.ok_or_else(not_found)?;
+        let more = page::cut(&mut events, limit);
+        let next = events.last().filter(|_| more);
+        let next =
+            next.map(|last| format!("/orders/{id}/events?limit={limit}&after={}", last.position));
+        Ok(Json::page(&events.iter().map(Event::of).collect::<Vec<_>>(), next))
+    }
+}
+
+fn order_id(id: &PathId) -> Result<OrderId, Problem> {
+    id.0.map(OrderId::from_uuid).ok_or_else(not_found)
+}
+
+const fn stored_status(status: OrderStatus) -> daybook_orders::OrderStatus {
+    match status {
+        OrderStatus::Pending => daybook_orders::OrderStatus::Pending,
+        OrderStatus::Paid => daybook_orders::OrderStatus::Paid,
+        OrderStatus::Canceled => daybook_orders::OrderStatus::Canceled,
+    }
+}
+
+fn contents(order: NewOrder) -> Result<Option<Contents>, Problem> {
+    let (code, lines) = match (order.currency_code, order.lines) {
+        (None, None) => return Ok(None),
+        (Some(code), Some(lines)) => (code, lines),
+        (None, Some(_)) => {
+            return Err(Problem::field("currency_code", "is needed for the prices of the lines"));
+        }
+        (Some(_), None) => {
+            return Err(Problem::field("lines", "are needed where a currency is given"));
+        }
+    };
+    let currency: Currency =
+        code.parse().map_err(|error| Problem::field("currency_code", error))?;
+    let lines = lines.into_iter().enumerate().map(|(index, line)| {
+        let name = LineName::new(&line.name)
+            .map_err(|error| Problem::field(&format!("line {}: name", index + 1), error));
+        Ok(RequestedLine { name: name?, quantity: line.quantity, unit_price: line.unit_price.0 })
+    });
+    let lines = lines.collect::<Result<Vec<_>, Problem>>()?;
+    Contents::new(currency, lines).map(Some).map_err(|error| Problem::field("lines", error))
+}

@@ -1,0 +1,125 @@
+//! Work to be done later.
+
+use daybook_application::{EmailHandler, Outcome, Receipt, TaskRequest};
+use daybook_events::{TaskId, TaskKind, TaskState as StoredState, Timestamp};
+use poem::Request;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Path, Query};
+
+use super::{Context, Group, not_found, receipt, unexpected};
+use crate::auth::Bearer;
+use crate::body::Body;
+use crate::document::{NewTask, Task, TaskAccepted, TaskState};
+use crate::page;
+use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
+use crate::reply::{Json, Written};
+use crate::request;
+use crate::scalars::{Key, Limit, PathId};
+
+pub(crate) struct TasksApi(pub Context);
+
+#[OpenApi(tag = "Group::Tasks")]
+impl TasksApi {
+    /// Put a task on the queue
+    ///
+    /// It is done at least once, whatever crashes: what fails is tried again, each time after a
+    /// longer pause, and is dead after the last attempt. A kind that no worker knows is dead at once.
+    #[oai(path = "/tasks", method = "post", operation_id = "enqueueTask")]
+    async fn enqueue(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// Makes the request safe to repeat: the same key and body have one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+        body: Body<NewTask>,
+    ) -> Result<Written<202, TaskAccepted>, Failure<Making>> {
+        let request = request::of(request, key.0.as_ref(), &body.bytes);
+        let task = read_task(body.value)?;
+        let outcome = self.0.commands.request_task(&caller.0, task, request).await?;
+        Ok(accepted(&outcome)?)
+    }
+
+    /// Your tasks
+    ///
+    /// Newest first.
+    #[oai(path = "/tasks", method = "get", operation_id = "listTasks")]
+    async fn list(
+        &self,
+        caller: Bearer,
+        /// Only tasks in this state.
+        state: Query<Option<TaskState>>,
+        /// How many at most; 100 where it isn't given.
+        limit: Query<Option<Limit>>,
+        /// Where to go on: from the `Link` header of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<Vec<Task>>, Failure<Listing>> {
+        let after = page::read_id_cursor(cursor.0.as_ref())?.map(TaskId::from_uuid);
+        let (limit, state) = (page::limit(limit.0), state.0.map(StoredState::from));
+        let mut tasks =
+            self.0.queries.tasks(&caller.0, state, after, page::one_more(limit)).await?;
+        let more = page::cut(&mut tasks, limit);
+        let next = tasks.last().filter(|_| more).map(|last| {
+            let state = state.map(|state| format!("state={}&", state.as_str())).unwrap_or_default();
+            format!("/tasks?{state}limit={limit}&cursor={}", page::id_cursor(last.id.uuid()))
+        });
+        Ok(Json::page(&tasks.into_iter().map(Task::of).collect::<Vec<_>>(), next))
+    }
+
+    /// A task
+    #[oai(path = "/tasks/:id", method = "get", operation_id = "getTask")]
+    async fn get(
+        &self,
+        caller: Bearer,
+        /// The task.
+        id: Path<PathId>,
+    ) -> Result<Json<Task>, Failure<Reading>> {
+        let task = self.0.queries.task(&caller.0, task_id(&id)?).await?;
+        Ok(Json::of(&Task::of(task.ok_or_else(not_found)?)))
+    }
+
+    /// Put a dead task back on the queue
+    #[oai(path = "/tasks/:id/retry", method = "post", operation_id = "retryTask")]
+    async fn retry(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The task.
+        id: Path<PathId>,
+        /// Makes the request safe to repeat: the same key has one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+    ) -> Result<Written<202, TaskAccepted>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &[]);
+        let outcome = self.0.commands.retry_task(&caller.0, task_id(&id)?, request).await?;
+        Ok(accepted(&outcome)?)
+    }
+}
+
+fn task_id(id: &PathId) -> Result<TaskId, Problem> {
+    id.0.map(TaskId::from_uuid).ok_or_else(not_found)
+}
+
+fn accepted(outcome: &Outcome) -> Result<Written<202, TaskAccepted>, Problem> {
+    let Receipt::TaskAccepted(id) = receipt(outcome)? else { return Err(unexpected()) };
+    Ok(Written::new(outcome, &TaskAccepted { task_id: id.uuid() }))
+}
+
+fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
+    let kind: TaskKind = task.kind.parse().map_err(|error| Problem::field("kind", error))?;
+    let payload = task.payload.0;
+    // A task that could only die is better refused now; other kinds are known to their workers alone.
+    let fault = match kind.as_str() {
+        TaskKind::SEND_EMAIL => EmailHandler::fault(payload.get()),
+        TaskKind::TEXT if !payload.get().starts_with('"') => {
+            Some("the payload of text is a string".to_owned())
+        }
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        return Err(Problem::field("payload", fault));
+    }
+    let run_at = task.run_at.map(|text| Timestamp::parse(&text.0)).transpose();
+    let run_at = run_at.map_err(|error| Problem::field("run_at", error))?;
+    Ok(TaskRequest { kind, payload, run_at })
+}

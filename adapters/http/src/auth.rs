@@ -1,0 +1,88 @@
+//! Who asks: the bearer token, before anything else of a request is looked at.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use daybook_application::Caller;
+use daybook_events::{Clock, HolderId};
+use poem::http::header;
+use poem::{Request, RequestBody, Result};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use crate::limits::RateLimits;
+use crate::problem::{Kind, Problem};
+use crate::request::refuse_unknown_parameters;
+use crate::token::Tokens;
+
+/// What is needed to tell who asks.
+pub(crate) struct Authenticator {
+    pub tokens: Tokens,
+    pub clock: Arc<dyn Clock>,
+    pub operators: HashSet<HolderId>,
+    pub limits: Arc<RateLimits>,
+}
+
+impl Authenticator {
+    fn caller(&self, request: &Request) -> Result<Caller, Problem> {
+        let token = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let holder_id = token
+            .and_then(|token| self.tokens.holder(token, self.clock.now()))
+            .ok_or(Problem::new(Kind::Unauthenticated))?;
+        if !self.limits.allow_holder(holder_id) {
+            return Err(Problem::new(Kind::RateLimited));
+        }
+        Ok(Caller { holder_id, operator: self.operators.contains(&holder_id) })
+    }
+}
+
+/// The caller, by their bearer token.
+pub(crate) struct Bearer(pub Caller);
+
+const SCHEME: &str = "bearer";
+
+impl<'a> ApiExtractor<'a> for Bearer {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            SCHEME,
+            MetaSecurityScheme {
+                ty: "http",
+                description: Some(
+                    "The token that POST /register or POST /login answers; valid for 24 hours",
+                ),
+                name: None,
+                key_in: None,
+                scheme: Some("bearer"),
+                bearer_format: Some("JWT"),
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let authenticator: &Arc<Authenticator> =
+            request.data().ok_or(Problem::new(Kind::Internal))?;
+        let caller = authenticator.caller(request)?;
+        refuse_unknown_parameters(request)?;
+        Ok(Self(caller))
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading request bodies: bounded in size and time, and parsed by serde, so that numbers keep
+//! their text and unknown fields are refused.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use poem::error::ReadBodyError;
+use poem::{Request, RequestBody, Result};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Kind, Problem};
+use crate::request::refuse_unknown_parameters;
+
+/// The largest body there may be.
+const MOST_BYTES: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A JSON body.
+pub(crate) struct Body<T> {
+    pub value: T,
+    /// As it was sent.
+    pub bytes: Bytes,
+}
+
+/// A JSON body that may be absent.
+pub(crate) struct MaybeBody<T> {
+    pub value: Option<T>,
+    /// As it was sent.
+    pub bytes: Bytes,
+}
+
+macro_rules! body_extractor {
+    ($name:ident, $required:literal, $read:expr) => {
+        impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for $name<T> {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+            type ParamType = ();
+            type ParamRawType = ();
+
+            fn register(registry: &mut Registry) {
+                T::register(registry);
+            }
+
+            fn request_meta() -> Option<MetaRequest> {
+                let content = vec![MetaMediaType {
+                    content_type: "application/json",
+                    schema: T::schema_ref(),
+                }];
+                Some(MetaRequest { description: None, content, required: $required })
+            }
+
+            async fn from_request(
+                request: &'a Request,
+                body: &mut RequestBody,
+                _options: ExtractParamOptions<()>,
+            ) -> Result<Self> {
+                refuse_unknown_parameters(request)?;
+                let bytes = read(request, body).await?;
+                let read: fn(Bytes) -> Result<Self, Problem> = $read;
+                Ok(read(bytes)?)
+            }
+        }
+    };
+}
+
+body_extractor!(Body, true, |bytes| Ok(Self { value: parse(&bytes)?, bytes }));
+body_extractor!(MaybeBody, false, |bytes| {
+    let value = if bytes.is_empty() { None } else { Some(parse(&bytes)?) };
+    Ok(Self { value, bytes })
+});
+
+async fn read(request: &Request, body: &mut RequestBody) -> Result<Bytes, Problem> {
+    let body = body.take().map_err(|_| Problem::new(Kind::InvalidBody))?;
+    let read = tokio::time::timeout(PATIENCE, body.into_bytes_limit(MOST_BYTES)).await;
+    let bytes = match read {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => return Err(Problem::new(Kind::BodyTooLarge)),
+        Ok(Err(_)) => {
+            return Err(Problem::with_detail(Kind::InvalidBody, "the body could not be read"));
+        }
+        Err(_) => return Err(Problem::new(Kind::RequestTimeout)),
+    };
+    // An empty body is of no type, whatever a client's library says of it.
+    let acceptable = bytes.is_empty() || request.content_type().is_none_or(is_json);
+    if acceptable { Ok(bytes) } else { Err(Problem::new(Kind::UnsupportedMediaType)) }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::with_detail(Kind::InvalidBody, explain(&error)))
+}
+
+/// What is wrong with a body, without repeating any value of it: one may be a password.
+fn explain(error: &serde_json::Error) -> String {
+    let place = format!("line {} column {}", error.line(), error.column());
+    if !error.is_data() {
+        return format!("the body is not JSON: see {place}");
+    }
+    let text = error.to_string();
+    let names_a_field = ["unknown field", "missing field", "duplicate field"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    match text.splitn(3, '`').nth(1) {
+        Some(field) if names_a_field => {
+            let what = text.split('`').next().unwrap_or_default();
+            let field: String = field.chars().take(64).collect();
+            format!("{what}`{field}`: see {place}")
+        }
+        _ => format!("a value has the wrong type: see {place}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Login {
+        #[expect(dead_code, reason = "only how it is refused matters here")]
+        password: String,
+    }
+
+    #[test]
+    fn faults_are_explained_without_the_values() {
+        let fault = |body: &str| explain(&serde_json::from_str::<Login>(body).unwrap_err());
+        assert_eq!(
+            fault("{\"password\":12345678}"),
+            "a value has the wrong type: see line 1 column 20"
+        );
+        assert_eq!(fault("{\"passwort\":1}"), "unknown field `passwort`: see line 1 column 11");
+        assert_eq!(fault("{}"), "missing field `password`: see line 1 column 2");
+        assert_eq!(fault("{\"password\":\"secret"), "the body is not JSON: see line 1 column 19");
+    }
+
+    #[test]
+    fn json_has_several_names() {
+        assert!(is_json("application/json; charset=utf-8"));
+        assert!(is_json("Application/JSON"));
+        assert!(is_json("application/vnd.daybook+json"));
+        assert!(!is_json("text/plain"));
+        assert!(!is_json("application/x-www-form-urlencoded"));
+    }
+}

@@ -1,0 +1,47 @@
+//! Health.
+
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::Serialize;
+
+/// The process is alive.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(crate) struct Health {
+    /// `live`.
+    pub status: String,
+}
+
+impl Example for Health {
+    fn example() -> Self {
+        Self { status: "live".to_owned() }
+    }
+}
+
+/// The service takes requests.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(crate) struct Readiness {
+    /// `ready`.
+    pub status: String,
+    /// Which engine serves the database.
+    pub database: String,
+    /// Which engine serves the cache.
+    pub cache: String,
+    /// Which engine serves the bus.
+    pub bus: String,
+    /// Which engine serves the task queue.
+    pub tasks: String,
+}
+
+impl Example for Readiness {
+    fn example() -> Self {
+        Self {
+            status: "ready".to_owned(),
+            database: "sqlite".to_owned(),
+            cache: "in-process".to_owned(),
+            bus: "in-process".to_owned(),
+            tasks: "database".to_owned(),
+        }
+    }
+}

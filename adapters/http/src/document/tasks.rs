@@ -1,0 +1,150 @@
+//! Tasks.
+
+use daybook_events::Task as StoredTask;
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{EXAMPLE_ID, time};
+use crate::scalars::{Any, Count, DateTime};
+
+/// A task to be done.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(deny_unknown_fields, example)]
+pub(crate) struct NewTask {
+    /// What it is about: `send_email`, `text`, or a kind that a worker of yours knows.
+    pub kind: String,
+    /// What the handler needs: an object with `to`, `subject` and `text` for `send_email`, a
+    /// string for `text`.
+    pub payload: Any,
+    /// Not before; at once where it isn't given.
+    #[serde(default)]
+    #[oai(skip_serializing_if_is_none)]
+    pub run_at: Option<DateTime>,
+}
+
+fn payload() -> Any {
+    let json = r#"{"to":"ada@example.com","subject":"Your order","text":"It is on its way."}"#;
+    Any(RawValue::from_string(json.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+}
+
+impl Example for NewTask {
+    fn example() -> Self {
+        Self { kind: "send_email".to_owned(), payload: payload(), run_at: None }
+    }
+}
+
+/// The task that is on the queue.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(crate) struct TaskAccepted {
+    /// Names the task.
+    pub task_id: Uuid,
+}
+
+impl Example for TaskAccepted {
+    fn example() -> Self {
+        Self { task_id: EXAMPLE_ID }
+    }
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, Serialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub(crate) enum TaskState {
+    /// Waiting for its time or for a worker.
+    Queued,
+    /// In a worker's hands.
+    Running,
+    /// Finished.
+    Done,
+    /// Given up, for the reason in `last_error`.
+    Dead,
+}
+
+impl From<daybook_events::TaskState> for TaskState {
+    fn from(state: daybook_events::TaskState) -> Self {
+        match state {
+            daybook_events::TaskState::Queued => Self::Queued,
+            daybook_events::TaskState::Running => Self::Running,
+            daybook_events::TaskState::Done => Self::Done,
+            daybook_events::TaskState::Dead => Self::Dead,
+        }
+    }
+}
+
+impl From<TaskState> for daybook_events::TaskState {
+    fn from(state: TaskState) -> Self {
+        match state {
+            TaskState::Queued => Self::Queued,
+            TaskState::Running => Self::Running,
+            TaskState::Done => Self::Done,
+            TaskState::Dead => Self::Dead,
+        }
+    }
+}
+
+/// A task.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(crate) struct Task {
+    /// Names the task.
+    pub id: Uuid,
+    /// What it is about.
+    pub kind: String,
+    /// What the handler needs.
+    pub payload: Any,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How often a worker has begun it.
+    pub attempts: Count,
+    /// Why the last attempt failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub last_error: Option<String>,
+    /// Not before.
+    pub run_at: DateTime,
+    /// When it was asked for.
+    pub created_at: DateTime,
+    /// When it was done or given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub finished_at: Option<DateTime>,
+}
+
+impl Task {
+    pub(crate) fn of(task: StoredTask) -> Self {
+        let instant = |at: daybook_events::Timestamp| DateTime(at.to_string());
+        Self {
+            id: task.id.uuid(),
+            kind: task.kind.to_string(),
+            payload: Any(task.payload),
+            state: task.state.into(),
+            attempts: Count(task.attempts.into()),
+            last_error: task.last_error,
+            run_at: instant(task.run_at),
+            created_at: instant(task.created_at),
+            finished_at: task.finished_at.map(instant),
+        }
+    }
+}
+
+impl Example for Task {
+    fn example() -> Self {
+        Self {
+            id: EXAMPLE_ID,
+            kind: "send_email".to_owned(),
+            payload: payload(),
+            state: TaskState::Done,
+            attempts: Count(1),
+            last_error: None,
+            run_at: time(),
+            created_at: time(),
+            finished_at: Some(time()),
+        }
+    }
+}

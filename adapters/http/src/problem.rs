@@ -1,0 +1,332 @@
+//! Errors as RFC 9457 problem documents.
+
+use std::marker::PhantomData;
+
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::{Example, Type};
+use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
+
+use daybook_accounts::AccountRejection;
+use daybook_application::{CommandError, LoginError, QueryError, Rejection};
+use daybook_orders::OrderRejection;
+
+/// An RFC 9457 problem document. `type` is stable; `detail` is for people.
+#[derive(Clone, Debug, Serialize, Object)]
+#[oai(rename = "Problem", example)]
+pub(crate) struct ProblemDocument {
+    /// What kind of problem this is: a stable URI.
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    kind: String,
+    /// The kind, in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    detail: Option<String>,
+}
+
+impl Example for ProblemDocument {
+    fn example() -> Self {
+        Problem::new(Kind::InsufficientFunds).document()
+    }
+}
+
+macro_rules! kinds {
+    ($($kind:ident $slug:literal $status:literal $title:literal;)+) => {
+        /// The kinds of problem there are.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $(#[doc = $title] $kind,)+
+        }
+
+        impl Kind {
+            const fn parts(self) -> (&'static str, u16, &'static str) {
+                match self {
+                    $(Self::$kind => (concat!("urn:daybook:problem:", $slug), $status, $title),)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    InvalidBody "invalid-body" 400 "The body is not what this operation takes";
+    InvalidParameter "invalid-parameter" 400 "A parameter is not what this operation takes";
+    InvalidAmount "invalid-amount" 400 "The amount is not possible in this currency";
+    Unauthenticated "unauthenticated" 401 "A valid bearer token is needed";
+    BadCredentials "bad-credentials" 401 "The email address or the password is wrong";
+    NotFound "not-found" 404 "There is no such thing";
+    RouteNotFound "route-not-found" 404 "There is no such route";
+    MethodNotAllowed "method-not-allowed" 405 "This route does not take this method";
+    RequestTimeout "request-timeout" 408 "The request took too long to arrive";
+    InsufficientFunds "insufficient-funds" 409 "The account has insufficient funds";
+    BalanceOutOfRange "balance-out-of-range" 409 "The balance would be too large";
+    CurrencyMismatch "currency-mismatch" 409 "The currencies differ";
+    OrderAlreadyPaid "order-already-paid" 409 "The order is paid already";
+    OrderAlreadyCanceled "order-already-canceled" 409 "The order is canceled";
+    EmailTaken "email-taken" 409 "The email address is registered already";
+    TaskNotDead "task-not-dead" 409 "Only a dead task can be retried";
+    BodyTooLarge "body-too-large" 413 "The body is too large";
+    UnsupportedMediaType "unsupported-media-type" 415 "The body must be application/json";
+    KeyReused "idempotency-key-reused" 422 "The idempotency key was used for another request";
+    RateLimited "rate-limited" 429 "Too many requests";
+    Internal "internal" 500 "Something went wrong here";
+    Overloaded "overloaded" 503 "Too much is going on; try again";
+    Unavailable "unavailable" 503 "A part of the service is unavailable; try again";
+    Contended "contended" 503 "Others kept changing the same things; try again";
+    OutcomeUnknown "outcome-unknown" 503 "It may have happened or not; try again with the same idempotency key";
+}
+
+/// A problem to be answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: Option<String>,
+    allow: Option<String>,
+}
+
+impl Problem {
+    pub(crate) const CONTENT_TYPE: &'static str = "application/problem+json";
+
+    pub(crate) const fn new(kind: Kind) -> Self {
+        Self { kind, detail: None, allow: None }
+    }
+
+    pub(crate) fn with_detail(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: Some(detail.into()), allow: None }
+    }
+
+    /// A body whose `field` is not acceptable.
+    pub(crate) fn field(field: &str, reason: impl std::fmt::Display) -> Self {
+        Self::with_detail(Kind::InvalidBody, format!("{field}: {reason}"))
+    }
+
+    /// A parameter that is not acceptable.
+    pub(crate) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::with_detail(Kind::InvalidParameter, format!("{name}: {reason}"))
+    }
+
+    pub(crate) fn method_not_allowed(allow: String) -> Self {
+        Self { kind: Kind::MethodNotAllowed, detail: None, allow: Some(allow) }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind.parts().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn document(&self) -> ProblemDocument {
+        let (kind, status, title) = self.kind.parts();
+        ProblemDocument {
+            kind: kind.to_owned(),
+            title: title.to_owned(),
+            status,
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = serde_json::to_vec(&self.document()).unwrap_or_default();
+        let mut response =
+            Response::builder().status(status).content_type(Self::CONTENT_TYPE).body(body);
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(allow) = self.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        Self::from_response(problem.into_response())
+    }
+}
+
+impl From<AccountRejection> for Problem {
+    fn from(rejection: AccountRejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            AccountRejection::AmountNotADecimal
+            | AccountRejection::AmountTooPrecise
+            | AccountRejection::AmountOutOfRange
+            | AccountRejection::AmountNotPositive
+            | AccountRejection::InitialBalanceNegative => {
+                Self::with_detail(Kind::InvalidAmount, detail)
+            }
+            AccountRejection::InsufficientFunds => Self::new(Kind::InsufficientFunds),
+            AccountRejection::BalanceOutOfRange => Self::new(Kind::BalanceOutOfRange),
+            AccountRejection::CurrencyMismatch => Self::new(Kind::CurrencyMismatch),
+        }
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::AccountNotFound | Rejection::OrderNotFound | Rejection::TaskNotFound => {
+                Self::new(Kind::NotFound)
+            }
+            Rejection::TaskNotDead => Self::new(Kind::TaskNotDead),
+            Rejection::EmailTaken => Self::new(Kind::EmailTaken),
+            Rejection::Account(rejection) => rejection.into(),
+            Rejection::Order(OrderRejection::AlreadyPaid) => Self::new(Kind::OrderAlreadyPaid),
+            Rejection::Order(OrderRejection::AlreadyCanceled) => {
+                Self::new(Kind::OrderAlreadyCanceled)
+            }
+        }
+    }
+}
+
+/// Faults are logged here, once, with their cause; the caller learns nothing of it.
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let kind = match &error {
+            CommandError::Overloaded => Kind::Overloaded,
+            CommandError::Contended => Kind::Contended,
+            CommandError::KeyReused => Kind::KeyReused,
+            CommandError::Unavailable(_) => Kind::Unavailable,
+            CommandError::OutcomeUnknown(_) => Kind::OutcomeUnknown,
+            CommandError::Corrupt(_) => Kind::Internal,
+        };
+        match kind {
+            Kind::KeyReused => {}
+            Kind::Overloaded => tracing::debug!(%error, "a command was refused"),
+            _ => tracing::error!(%error, "a command failed"),
+        }
+        Self::new(kind)
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        tracing::error!(%error, "a query failed");
+        match error {
+            QueryError::Unavailable(_) => Self::new(Kind::Unavailable),
+            QueryError::Corrupt(_) => Self::new(Kind::Internal),
+        }
+    }
+}
+
+impl From<LoginError> for Problem {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::BadCredentials => Self::new(Kind::BadCredentials),
+            LoginError::Overloaded => Self::new(Kind::Overloaded),
+            LoginError::Unavailable(_) => {
+                tracing::error!(%error, "nobody can log in");
+                Self::new(Kind::Unavailable)
+            }
+        }
+    }
+}
+
+/// The statuses that an operation can fail with, for its documentation.
+pub(crate) trait Failures: Send + Sync + 'static {
+    const STATUSES: &'static [u16];
+}
+
+/// A problem of an operation that can fail with the statuses of `F`.
+#[derive(Debug)]
+pub(crate) struct Failure<F>(Problem, PhantomData<F>);
+
+impl<F, P: Into<Problem>> From<P> for Failure<F> {
+    fn from(problem: P) -> Self {
+        Self(problem.into(), PhantomData)
+    }
+}
+
+impl<F: Failures> From<Failure<F>> for poem::Error {
+    fn from(failure: Failure<F>) -> Self {
+        let status = failure.0.status();
+        debug_assert!(F::STATUSES.contains(&status.as_u16()), "{status} is not documented");
+        failure.0.into()
+    }
+}
+
+impl<F: Failures> ApiResponse for Failure<F> {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: F::STATUSES.iter().map(|status| meta(*status)).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemDocument::register(registry);
+    }
+}
+
+fn meta(status: u16) -> MetaResponse {
+    let header = |name: &str, description: &str| MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema: String::schema_ref(),
+    };
+    let (description, headers) = match status {
+        400 => ("The request can never be right", vec![]),
+        401 => ("There is no valid bearer token", vec![header("WWW-Authenticate", "`Bearer`")]),
+        404 => ("It is not there, or not yours", vec![]),
+        408 => ("The body took too long to arrive", vec![]),
+        409 => ("A rule refuses in the present state", vec![]),
+        413 => ("The body is larger than 64 KiB", vec![]),
+        415 => ("The body is not `application/json`", vec![]),
+        422 => ("The idempotency key was used for another request", vec![]),
+        429 => ("Too many requests", vec![header("Retry-After", "Seconds to wait")]),
+        503 => {
+            ("Too busy, or a part is unavailable", vec![header("Retry-After", "Seconds to wait")])
+        }
+        _ => ("Something went wrong here", vec![]),
+    };
+    MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: Problem::CONTENT_TYPE,
+            schema: ProblemDocument::schema_ref(),
+        }],
+        headers,
+    }
+}
+
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident [$($status:literal),+];)+) => {
+        $($(#[$doc])* #[derive(Debug)] pub(crate) struct $name;
+        impl Failures for $name {
+            const STATUSES: &'static [u16] = &[$($status),+];
+        })+
+    };
+}
+
+failures! {
+    /// Of registering.
+    Registering [400, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of logging in.
+    LoggingIn [400, 401, 408, 413, 415, 429, 500, 503];
+    /// Of reading a list, or a stream.
+    Listing [400, 401, 429, 500, 503];
+    /// Of reading one thing.
+    Reading [400, 401, 404, 429, 500, 503];
+    /// Of making something new.
+    Making [400, 401, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of changing one thing.
+    Changing [400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of closing an account, which takes no body.
+    Closing [400, 401, 404, 429, 500, 503];
+    /// Of asking whether the service is ready.
+    NotReady [503];
+}

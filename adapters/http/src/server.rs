@@ -1,0 +1,122 @@
+//! Serving: connections accepted, bounded in number and in patience, and drained at the end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Request};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::Service;
+
+/// A request's head has to arrive in this time.
+const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// The most that is buffered of a request's head.
+const HEADER_BYTES: usize = 32 * 1024;
+/// When accepting fails (too many open files), how long until it is tried again.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// Bounds of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerSettings {
+    /// How many connections there may be; more wait to be accepted.
+    pub connections: usize,
+    /// How long requests in flight may take when the server has to stop.
+    pub grace: Duration,
+}
+
+/// A socket that is listening.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// Where the address is taken or not this machine's.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`, then lets requests in flight finish.
+    pub async fn serve(self, service: Service, settings: ServerSettings, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(settings.connections));
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = self.accept(&room) => accepted,
+            };
+            let Some((stream, remote, permit)) = accepted else { continue };
+            let local = self.address;
+            let service = service.clone();
+            let handler = service_fn(move |request: hyper::Request<Incoming>| {
+                let service = service.clone();
+                async move {
+                    let (local, remote) =
+                        (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(remote)));
+                    let request: Request = (request, local, remote, Scheme::HTTP).into();
+                    Ok::<hyper::Response<_>, Infallible>(service.answer(request).await.into())
+                }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_PATIENCE)
+                .max_buf_size(HEADER_BYTES)
+                .serve_connection(TokioIo::new(stream), handler);
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                drop(permit);
+            });
+        }
+        drop(self.socket);
+        if tokio::time::timeout(settings.grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still in flight when the time for them was over");
+        }
+    }
+
+    async fn accept(
+        &self,
+        room: &Arc<Semaphore>,
+    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = Arc::clone(room).acquire_owned().await.ok()?;
+        match self.socket.accept().await {
+            Ok((stream, remote)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection could not be set up");
+                }
+                Some((stream, remote, permit))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The whole service: the API, its document, Swagger UI, and what every reply has in common.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use daybook_application::{Commands, Feed, Queries};
+use daybook_events::{Clock, HolderId, IdSource};
+use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::error::{MethodNotAllowedError, NotFoundError};
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
+use poem::middleware::CatchPanic;
+use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Route};
+use poem_openapi::error::ParseParamError;
+use poem_openapi::{OpenApi, OpenApiService};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::api::{
+    AccountsApi, Context, Engines, EventsApi, HealthApi, HoldersApi, NotificationsApi, OrdersApi,
+    TasksApi,
+};
+use crate::auth::Authenticator;
+use crate::limits::RateLimits;
+use crate::problem::{Kind, Problem};
+use crate::request::{RequestId, Routes};
+use crate::token::Tokens;
+
+/// What the service is put together from.
+#[derive(Debug)]
+pub struct ServiceParts {
+    /// The use cases that change something.
+    pub commands: Commands,
+    /// The use cases that only look.
+    pub queries: Queries,
+    /// The log as a stream.
+    pub feed: Feed,
+    /// Makes and reads tokens.
+    pub tokens: Tokens,
+    /// Who may see everything.
+    pub operators: HashSet<HolderId>,
+    /// How many requests there may be.
+    pub limits: Arc<RateLimits>,
+    /// Which engine serves the database, the cache, the bus and the task queue.
+    pub engines: [String; 4],
+    /// Cancelled when streams are to end.
+    pub stop: CancellationToken,
+    /// Cancelled when the service takes no new work.
+    pub draining: CancellationToken,
+}
+
+/// The service, ready to be served by a [`Listener`](crate::Listener).
+#[derive(Clone)]
+pub struct Service(Arc<BoxEndpoint<'static, Response>>);
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Service(…)")
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Swagger UI stands whole in the page: its own script and style, and nothing from outside.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                           img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+impl Service {
+    /// Puts the service together.
+    pub fn new(parts: ServiceParts, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
+        let [database, cache, bus, tasks] = parts.engines;
+        let authenticator = Arc::new(Authenticator {
+            tokens: parts.tokens.clone(),
+            clock: Arc::clone(&clock),
+            operators: parts.operators,
+            limits: Arc::clone(&parts.limits),
+        });
+        let context = Context {
+            commands: parts.commands,
+            queries: parts.queries,
+            feed: parts.feed,
+            tokens: parts.tokens,
+            clock,
+            limits: parts.limits,
+            engines: Engines { database, cache, bus, tasks },
+            stop: parts.stop,
+            draining: parts.draining,
+        };
+        let api = described(groups(context));
+        let document = api.spec();
+        let routes =
+            Arc::new(Routes::of_document(&serde_json::from_str(&document).unwrap_or_default()));
+        let docs = api.swagger_ui_html();
+        let endpoint = Route::new()
+            .at(
+                "/docs",
+                poem::get(fixed(docs.into(), "text/html; charset=utf-8", Some(DOCS_POLICY))),
+            )
+            .at("/openapi.json", poem::get(fixed(document.into(), "application/json", None)))
+            .nest("/", api)
+            .data(authenticator)
+            .data(Arc::clone(&routes));
+        let whole = Whole { endpoint, routes, ids };
+        let guarded =
+            CatchPanic::new().with_handler(|_| Problem::new(Kind::Internal).into_response());
+        Self(Arc::new(whole.with(guarded).map_to_response().boxed()))
+    }
+
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        self.0.get_response(request).await
+    }
+}
+
+/// The OpenAPI document of the service.
+pub fn openapi() -> String {
+    // The document comes from the types alone: no operation of these groups is ever called.
+    type Groups =
+        (HoldersApi, AccountsApi, OrdersApi, EventsApi, NotificationsApi, TasksApi, HealthApi);
+    described(Documented::<Groups>::default()).spec()
+}
+
+fn groups(context: Context) -> impl OpenApi + 'static {
+    (
+        HoldersApi(context.clone()),
+        AccountsApi(context.clone()),
+        OrdersApi(context.clone()),
+        EventsApi(context.clone()),
+        NotificationsApi(context.clone()),
+        TasksApi(context.clone()),
+        HealthApi(context),
+    )
+}
+
+/// A group of operations that is described and not served.
+struct Documented<T>(std::marker::PhantomData<T>);
+
+impl<T> Default for Documented<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<T: OpenApi> OpenApi for Documented<T> {
+    fn meta() -> Vec<poem_openapi::registry::MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut poem_openapi::registry::Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(
+        self,
+        _routes: &mut std::collections::HashMap<
+            String,
+            std::collections::HashMap<poem::http::Method, BoxEndpoint<'static>>,
+        >,
+    ) {
+    }
+}
+
+fn described<T: OpenApi>(groups: T) -> OpenApiService<T, ()> {
+    OpenApiService::new(groups, "Daybook", env!("CARGO_PKG_VERSION"))
+        .description(
+            "Accounts, orders, notifications and tasks, all from one log. Every error is a problem document \
+             (RFC 9457) with a stable `type`; every write answers the position of its last event in \
+             `Daybook-Position`; every POST that changes something takes an `Idempotency-Key`.",
+        )
+        .license(poem_openapi::LicenseObject::new("MIT"))
+        .server("/")
+}
+
+/// A page that never changes while the process runs.
+fn fixed(
+    body: Bytes,
+    content_type: &'static str,
+    policy: Option<&'static str>,
+) -> impl Endpoint<Output = Response> {
+    let digest: String =
+        Sha256::digest(&body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let etag = format!("\"{digest}\"");
+    make_sync(move |request| {
+        let known = request.header(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(&etag));
+        let builder = Response::builder()
+            .header(header::ETAG, &etag)
+            .header(header::CACHE_CONTROL, "no-cache");
+        let builder = match policy {
+            Some(policy) => builder.header(header::CONTENT_SECURITY_POLICY, policy),
+            None => builder,
+        };
+        if known {
+            builder.status(StatusCode::NOT_MODIFIED).finish()
+        } else {
+            builder.content_type(content_type).body(body.clone())
+        }
+    })
+}
+
+/// The outermost layer: names each request, and turns every error into a problem.
+struct Whole<E> {
+    endpoint: E,
+    routes: Arc<Routes>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl<E: Endpoint> Endpoint for Whole<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let id = request
+            .header(REQUEST_ID)
+            .and_then(crate::scalars::read_uuid)
+            .unwrap_or_else(|| self.ids.next());
+        request.extensions_mut().insert(RequestId(id));
+        let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), request_id = %id);
+        let path = request.uri().path().to_owned();
+        let mut response = match self.endpoint.call(request).instrument(span).await {
+            Ok(output) => output.into_response(),
+            Err(error) => self.problem(error, &path),
+        };
+        let headers = response.headers_mut();
+        if let Ok(id) =
+            HeaderValue::from_str(id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
+        {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Ok(response)
+    }
+}
+
+impl<E> Whole<E> {
+    fn problem(&self, error: poem::Error, path: &str) -> Response {
+        if error.is_from_response() {
+            return error.into_response();
+        }
+        let problem = if error.is::<NotFoundError>() {
+            Problem::new(Kind::RouteNotFound)
+        } else if error.is::<MethodNotAllowedError>() {
+            Problem::method_not_allowed(self.routes.allowed(path))
+        } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
+            Problem::parameter(error.name, "is not what this operation takes")
+        } else if error.status().is_client_error() {
+            Problem::new(Kind::InvalidParameter)
+        } else {
+            tracing::error!(%error, "a request failed");
+            Problem::new(Kind::Internal)
+        };
+        problem.into_response()
+    }
+}

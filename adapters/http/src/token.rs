@@ -1,0 +1,146 @@
+//! Bearer tokens: JWTs signed with HMAC-SHA-256 that name their holder for 24 hours.
+
+use std::fmt;
+use std::time::Duration;
+
+use daybook_events::{HolderId, Timestamp};
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+/// How long a token is valid.
+const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+const ISSUER: &str = "daybook";
+
+/// The secret that tokens are signed with: 32 bytes at least. Never shown.
+#[derive(Clone)]
+pub struct SigningKey(Box<[u8]>);
+
+impl SigningKey {
+    /// The fewest bytes a key may have.
+    pub const MIN_BYTES: usize = 32;
+
+    /// Takes a secret; `None` where it is too short.
+    pub fn new(secret: &[u8]) -> Option<Self> {
+        (secret.len() >= Self::MIN_BYTES).then(|| Self(secret.into()))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(…)")
+    }
+}
+
+/// Makes and reads tokens.
+#[derive(Clone)]
+pub struct Tokens {
+    sign: EncodingKey,
+    check: DecodingKey,
+    validation: Validation,
+    secret: SigningKey,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens(…)")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: HolderId,
+    iss: String,
+    iat: i64,
+    exp: i64,
+}
+
+impl Tokens {
+    /// Signs and checks with this key.
+    pub fn new(secret: SigningKey) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Expiry is checked here, by the clock of the port.
+        validation.validate_exp = false;
+        validation.set_required_spec_claims(&["sub", "exp", "iss"]);
+        validation.set_issuer(&[ISSUER]);
+        Self {
+            sign: EncodingKey::from_secret(&secret.0),
+            check: DecodingKey::from_secret(&secret.0),
+            validation,
+            secret,
+        }
+    }
+
+    /// A token that names `holder` from now on; `None` where it can't be signed.
+    pub fn issue(&self, holder: HolderId, now: Timestamp) -> Option<String> {
+        let claims = Claims {
+            sub: holder,
+            iss: ISSUER.to_owned(),
+            iat: now.seconds(),
+            exp: now.plus(LIFETIME).seconds(),
+        };
+        encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
+            .inspect_err(|error| tracing::error!(%error, "a token could not be signed"))
+            .ok()
+    }
+
+    /// Whom a token names; `None` where it is not one of ours or has expired.
+    pub fn holder(&self, token: &str, now: Timestamp) -> Option<HolderId> {
+        let claims = decode::<Claims>(token, &self.check, &self.validation).ok()?.claims;
+        (claims.exp > now.seconds()).then_some(claims.sub)
+    }
+
+    /// A digest of something secret that tells nothing to those who don't have the key.
+    pub(crate) fn keyed_digest(&self, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret.0).ok()?;
+        for part in parts {
+            mac.update(part);
+            mac.update(b"\0");
+        }
+        Some(mac.finalize().into_bytes().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn tokens(secret: u8) -> Tokens {
+        Tokens::new(SigningKey::new(&[secret; 32]).unwrap())
+    }
+
+    #[test]
+    fn a_token_names_its_holder_for_a_day() {
+        let (ada, now) = (
+            HolderId::from_uuid(Uuid::from_u128(1)),
+            Timestamp::from_micros(1_700_000_000_000_000),
+        );
+        let token = tokens(1).issue(ada, now).unwrap();
+        let after = |hours: u64| now.plus(Duration::from_secs(hours * 3_600));
+        assert_eq!(tokens(1).holder(&token, after(23)), Some(ada));
+        assert_eq!(tokens(1).holder(&token, after(24)), None);
+    }
+
+    #[test]
+    fn other_tokens_name_nobody() {
+        let (ada, now) = (HolderId::from_uuid(Uuid::from_u128(1)), Timestamp::from_micros(0));
+        let token = tokens(1).issue(ada, now).unwrap();
+        assert_eq!(tokens(2).holder(&token, now), None);
+        let (head, _) = token.rsplit_once('.').unwrap();
+        for forged in ["", "x", "a.b.c", head, &format!("{head}."), &format!("{token}x")] {
+            assert_eq!(tokens(1).holder(forged, now), None, "{forged}");
+        }
+        // {"alg":"none","typ":"JWT"}
+        let payload = token.split('.').nth(1).unwrap();
+        let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.");
+        assert_eq!(tokens(1).holder(&none, now), None);
+    }
+
+    #[test]
+    fn a_short_key_is_no_key() {
+        assert!(SigningKey::new(&[0; 31]).is_none());
+    }
+}
