@@ -1,6 +1,6 @@
 //! Stand-ins for the ports, in memory, for the tests of this crate.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -212,18 +212,23 @@ impl Log {
             let record = entry.idempotency.as_ref()?;
             Some((record.scope, record.key.as_str().to_owned()))
         };
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut left_out) = (Vec::new(), HashSet::new());
         for entry in batch {
-            outcomes.push(match key(entry).and_then(|key| self.outcomes.get(&key)) {
+            let moved = |(stream, version): &(StreamId, Version)| {
+                self.version(stream) != *version || left_out.contains(stream)
+            };
+            let outcome = match key(entry).and_then(|key| self.outcomes.get(&key)) {
                 Some(stored) if key(entry).is_some_and(|key| before.contains(&key)) => {
                     EntryOutcome::Replayed(stored.clone())
                 }
                 Some(_) => EntryOutcome::Conflict,
-                None if entry.expected.iter().any(|(s, v)| self.version(s) != *v) => {
-                    EntryOutcome::Conflict
-                }
+                None if entry.expected.iter().any(moved) => EntryOutcome::Conflict,
                 None => self.commit(entry),
-            });
+            };
+            if !matches!(outcome, EntryOutcome::Committed { .. }) {
+                left_out.extend(entry.events.iter().map(|event| event.stream.clone()));
+            }
+            outcomes.push(outcome);
         }
         outcomes
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use daybook_migrations::Migrator;
 use sea_orm::sqlx::sqlite::{SqliteAutoVacuum, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait, TryGetable,
 };
 use sea_orm_migration::MigratorTrait;
 use thiserror::Error;
@@ -130,14 +130,10 @@ async fn connect(
 /// Finds damage before anything is built on it.
 async fn check(settings: &DatabaseSettings, db: &DatabaseConnection) -> Result<(), OpenError> {
     let explained = |error: DbErr| explain(settings, &error);
-    let pages = query_text(db, "SELECT CAST(page_count AS TEXT) AS answer FROM pragma_page_count")
-        .await
-        .map_err(explained)?;
-    if pages.and_then(|pages| pages.parse::<i64>().ok()).is_some_and(|pages| pages <= CHECKED_PAGES)
-    {
-        let verdict = query_text(db, "SELECT quick_check AS answer FROM pragma_quick_check(1)")
-            .await
-            .map_err(explained)?;
+    let pages: Option<i64> = pragma(db, "page_count", "page_count").await.map_err(explained)?;
+    if pages.is_some_and(|pages| pages <= CHECKED_PAGES) {
+        let verdict: Option<String> =
+            pragma(db, "quick_check(1)", "quick_check").await.map_err(explained)?;
         if verdict.as_deref() != Some("ok") {
             return Err(OpenError::Damaged(settings.file.clone()));
         }
@@ -145,10 +141,13 @@ async fn check(settings: &DatabaseSettings, db: &DatabaseConnection) -> Result<(
     Ok(())
 }
 
-async fn query_text(db: &DatabaseConnection, sql: &str) -> Result<Option<String>, DbErr> {
-    let row =
-        db.query_one_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await?;
-    row.map(|row| row.try_get("", "answer")).transpose()
+async fn pragma<T: TryGetable>(
+    db: &DatabaseConnection,
+    pragma: &str,
+    column: &str,
+) -> Result<Option<T>, DbErr> {
+    let statement = Statement::from_string(db.get_database_backend(), format!("PRAGMA {pragma}"));
+    db.query_one_raw(statement).await?.map(|row| row.try_get("", column)).transpose()
 }
 
 async fn migrate(settings: &DatabaseSettings, db: &DatabaseConnection) -> Result<(), OpenError> {

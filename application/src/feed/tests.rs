@@ -1,6 +1,8 @@
 //! What a subscriber gets, whatever the bus tells it and whenever.
 
-use daybook_events::{EventData, EventId, HolderId, Metadata, StreamId, Timestamp, Version};
+use daybook_events::{
+    EventData, EventId, HolderId, Metadata, MockEventBus, StreamId, Timestamp, Version,
+};
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -105,6 +107,20 @@ async fn what_is_heard_while_stored_events_are_read_comes_once() {
     setting.tell([4]);
     assert_eq!(next(&mut stream, 4).await, [1, 2, 3, 4]);
     assert_quiet(&mut stream);
+}
+
+#[tokio::test]
+async fn what_is_committed_until_the_bus_is_heard_is_not_missed() {
+    let setting = Setting::new(3);
+    let mut bus = MockEventBus::new();
+    let store = Arc::clone(&setting.store);
+    bus.expect_subscribe().returning(move || {
+        store.add_events([event(4, None)]);
+        Ok(Box::pin(stream::pending()))
+    });
+    let feed = Feed::new(Arc::clone(&setting.store) as _, Arc::new(bus));
+    let mut stream = feed.follow(EventFilter::All, Some(Position::new(3))).await.unwrap();
+    assert_eq!(next(&mut stream, 1).await, [4]);
 }
 
 #[tokio::test]

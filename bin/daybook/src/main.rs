@@ -1,2 +1,48 @@
-//! x
-fn main() {}
+//! Daybook: the composition root. It reads the configuration, puts the adapters behind the ports,
+//! and runs what was asked for. Nothing is decided here.
+
+mod cli;
+mod engines;
+mod programs;
+mod serve;
+mod signing_key;
+mod startup;
+mod system;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use startup::StartupError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("daybook: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), StartupError> {
+    if let Some(Command::Openapi) = cli.command {
+        println!("{}", daybook_http::openapi());
+        return Ok(());
+    }
+    startup::log_to_stderr(&cli.common)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+            Command::Serve(options) => serve::serve(&cli.common, &options).await,
+            Command::Worker(options) => programs::work(&cli.common, &options).await,
+            Command::Migrate => programs::migrate(&cli.common).await,
+            Command::Publish(options) => programs::publish(&cli.common, &options).await,
+            Command::Subscribe(options) => programs::subscribe(&cli.common, &options).await,
+            Command::Enqueue(options) => programs::enqueue(&cli.common, &options).await,
+            Command::Openapi => Ok(()),
+        }
+    })
+}

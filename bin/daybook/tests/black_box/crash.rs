@@ -14,9 +14,6 @@ const ACCOUNTS: usize = 4;
 /// The power is cut once so many commands of a round were acknowledged.
 const ACKNOWLEDGED: usize = 120;
 
-/// The limit per holder would keep eight clients of one holder from hurrying.
-const UNLIMITED: [(&str, &str); 1] = [("DAYBOOK_REQUESTS_PER_SECOND", "0")];
-
 /// What a command does when it is carried out. Money in cents.
 #[derive(Clone, Debug)]
 enum Effect {
@@ -198,7 +195,7 @@ impl Books {
 #[test]
 fn what_was_acknowledged_is_there_once_after_a_power_cut() {
     let folder = Folder::new();
-    let mut server = Server::start_with(&folder, &UNLIMITED);
+    let mut server = Server::start(&folder);
     let mut client = server.register("ada@example.com");
     let accounts: Vec<_> = (0..ACCOUNTS)
         .map(|n| client.open_account(&format!("Number {n}"), "EUR", &json!("0")))
@@ -207,7 +204,7 @@ fn what_was_acknowledged_is_there_once_after_a_power_cut() {
     let mut unknown = 0;
     for number in 0..ROUNDS {
         let sent = round(server, &client, &accounts, number);
-        server = Server::start_with(&folder, &UNLIMITED);
+        server = Server::start(&folder);
         client = client.at(&server.client());
         for (index, command) in sent.iter().enumerate() {
             let Some(answer) = &command.answer else { continue };

@@ -108,7 +108,7 @@ fn the_signing_key_is_made_once_and_for_its_owner_only() {
     server.terminate();
 
     // With another key the old tokens are worth nothing.
-    fs::write(folder.file("other.key"), [9; 32]).unwrap();
+    fs::write(folder.file("other.key"), [b'k'; 32]).unwrap();
     let other = folder.file("other.key");
     let variables = [("DAYBOOK_SIGNING_KEY_FILE", other.to_str().unwrap())];
     let server = Server::start_with(&folder, &variables);

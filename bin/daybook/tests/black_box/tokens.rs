@@ -65,7 +65,7 @@ fn a_token_is_what_this_server_signed_and_not_too_long_ago() {
     let lifetime = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
     assert_eq!(lifetime, 24 * 60 * 60);
 
-    let key = EncodingKey::from_secret(&fs::read(folder.file("daybook.key")).unwrap());
+    let key = EncodingKey::from_secret(fs::read(folder.file("daybook.key")).unwrap().trim_ascii());
     let with = |changes: &[(&str, i64)], key: &EncodingKey| {
         let mut claims = claims.clone();
         for (name, by) in changes {
@@ -111,4 +111,16 @@ fn the_log_says_nothing_about_people() {
         assert!(!ended.stderr.contains(secret), "the log has {secret}");
         assert!(!ended.stdout.contains(secret), "the output has {secret}");
     }
+}
+
+#[test]
+fn who_asks_too_often_is_told_to_wait_and_others_are_not() {
+    let folder = Folder::new();
+    let server = Server::start_with(&folder, &[("DAYBOOK_HOLDER_RATE", "1")]);
+    let (ada, bob) = (server.register("ada@example.com"), server.register("bob@example.com"));
+    let refused = (0..100).map(|_| ada.get("/me")).find(|reply| reply.status != 200);
+    let refused = refused.unwrap().problem(429);
+    let pause: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!(pause > 0);
+    bob.get("/me").expect(200);
 }

@@ -16,6 +16,9 @@ use crate::{
 ///   order: whoever has seen position *n* never finds a lower one later;
 /// - an entry is committed only where every stream it names still has the version it expects,
 ///   earlier entries of the batch included; otherwise it alone is a [`EntryOutcome::Conflict`];
+/// - an entry is a conflict too where an earlier entry of the batch, which is not committed, has
+///   events in a stream it names: it was decided on what they would have left, whatever version
+///   others have brought the stream to;
 /// - an entry whose idempotency key has an outcome is [`EntryOutcome::Replayed`] alone, and an
 ///   entry that repeats a key of the same batch is a [`EntryOutcome::Conflict`];
 /// - the rows and the remembered outcome of an entry are written if and only if its events are;
