@@ -89,10 +89,7 @@ impl FakeBus {
 
 #[async_trait]
 impl EventBus for FakeBus {
-    async fn publish(
-        &self,
-        events: Arc<[Arc<RecordedEvent>]>,
-    ) -> Result<(), BusError> {
+    async fn publish(&self, events: Arc<[Arc<RecordedEvent>]>) -> Result<(), BusError> {
         self.tell(Signal::Events(events));
         Ok(())
     }

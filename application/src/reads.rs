@@ -154,7 +154,7 @@ impl Reads {
         let Some(cache) = &self.cache else { return };
         let key = what.key();
         put(cache, &key, value).await;
-        let _ = key;
+        self.flights.with(|flights| flights.remove(&key));
     }
 
     async fn read(&self, what: What) -> Result<Option<Bytes>, QueryError> {

@@ -96,9 +96,8 @@ fn open(number: u128) -> Act {
 
 fn withdraw(number: u128, amount: &'static str) -> Act {
     Act::new(vec![Key::Account(account_id(number))], move |states, _| {
-        let event = states
-            .own_account(account_id(number), holder(ME))?
-            .withdraw(&text(amount), None)?;
+        let event =
+            states.own_account(account_id(number), holder(ME))?.withdraw(&text(amount), None)?;
         let changes = vec![Change::Account(account_id(number), event)];
         Ok(Decision { changes, receipt: Receipt::Done })
     })

@@ -128,7 +128,9 @@ impl Commands {
         request: Request,
     ) -> Result<Outcome, CommandError> {
         let id = TransferId::from_uuid(self.ids.next());
-        self.appender.execute(Transfer { holder: caller.holder_id, id, request: transfer }, request).await
+        self.appender
+            .execute(Transfer { holder: caller.holder_id, id, request: transfer }, request)
+            .await
     }
 }
 

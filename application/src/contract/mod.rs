@@ -11,6 +11,10 @@
 
 pub mod bus;
 pub mod cache;
+pub mod journal;
+pub mod repositories;
+pub mod sample;
+pub mod task_queue;
 
 use std::time::Duration;
 

@@ -151,11 +151,8 @@ fn given(account: Account, permits: usize) -> Setting {
         gate: Semaphore::new(permits),
     });
     let cache = Arc::new(FakeCache::default());
-    let read_cache = ReadCache {
-        cache: Arc::clone(&cache) as Arc<dyn Cache>,
-        ttl: TTL,
-        absent_ttl: ABSENT_TTL,
-    };
+    let read_cache =
+        ReadCache { cache: Arc::clone(&cache) as Arc<dyn Cache>, ttl: TTL, absent_ttl: ABSENT_TTL };
     let orders = Arc::new(MockOrderRepository::new());
     let reads = Reads::new(Arc::clone(&accounts) as _, orders, Some(read_cache));
     Setting { accounts, cache, reads }

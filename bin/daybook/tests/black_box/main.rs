@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod crash;
+mod drain;
 mod others_things;
 mod repeated_requests;
 mod seed_contract;

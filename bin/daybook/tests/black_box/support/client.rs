@@ -25,8 +25,8 @@ pub(crate) enum Body {
     Json(String),
     /// The same, in chunks: its length is not announced.
     Chunked(String),
-    /// Text of another type.
-    Of(&'static str, String),
+    /// Anything of this type.
+    Of(&'static str, Vec<u8>),
 }
 
 /// A request that is being put together.
@@ -213,7 +213,7 @@ impl Ask<'_> {
         let response = match self.body {
             Body::Absent => agent.run(self.head.body(())?),
             Body::Json(text) => agent.run(json(self.head).body(text)?),
-            Body::Of(kind, text) => agent.run(self.head.header("Content-Type", kind).body(text)?),
+            Body::Of(kind, bytes) => agent.run(self.head.header("Content-Type", kind).body(bytes)?),
             Body::Chunked(text) => {
                 let reader = SendBody::from_owned_reader(Cursor::new(text));
                 agent.run(json(self.head).body(reader)?)

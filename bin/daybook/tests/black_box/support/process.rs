@@ -153,6 +153,11 @@ impl Server {
         Self { process, address }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A client without a token.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
@@ -171,6 +176,17 @@ impl Server {
     /// What it has said on its standard output.
     pub(crate) fn stdout(&self) -> String {
         self.process.stdout()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(self) -> Ended {
+        self.process.ended()
     }
 
     /// Ends it as a power cut would.

@@ -62,6 +62,11 @@ impl Reply {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
+    /// Whether it repeats the outcome of an earlier request under the same key.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.header("idempotency-replayed") == Some("true")
+    }
+
     /// The names of its headers, sorted.
     pub(crate) fn header_names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.headers.keys().map(HeaderName::as_str).collect();

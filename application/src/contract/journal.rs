@@ -1,0 +1,258 @@
+//! What every journal promises.
+
+use std::sync::Arc;
+
+use daybook_accounts::{AccountRepository, HolderRepository};
+use daybook_events::{
+    Entry, EntryId, EntryOutcome, EventFilter, Journal, Position, Timestamp, Version,
+};
+use uuid::Uuid;
+
+use super::sample::{account_entry, empty, event_on, holder, keyed, opening, registration, stream};
+use crate::Row;
+
+fn committed(position: u64) -> EntryOutcome {
+    EntryOutcome::Committed { position: Position::new(position) }
+}
+
+async fn append(journal: &dyn Journal<Row>, batch: &[Entry<Row>]) -> Vec<EntryOutcome> {
+    journal.append(batch).await.unwrap()
+}
+
+async fn positions(
+    journal: &dyn Journal<Row>,
+    filter: EventFilter,
+    after: u64,
+    limit: u32,
+) -> Vec<u64> {
+    let events = journal.read(&filter, Position::new(after), limit).await.unwrap();
+    events.iter().map(|event| event.position.get()).collect()
+}
+
+/// Events get positions without gaps, in the order of the batch, and come back as they were given.
+pub async fn events_get_gapless_positions_in_the_order_of_the_batch(journal: &dyn Journal<Row>) {
+    assert_eq!(journal.head().await.unwrap(), Position::ZERO);
+    let mut two = event_on("a", 0);
+    two.events.extend(event_on("b", 0).events);
+    let batch = [two, event_on("c", 0)];
+    assert_eq!(append(journal, &batch).await, [committed(2), committed(3)]);
+    assert_eq!(append(journal, &[event_on("a", 1)]).await, [committed(4)]);
+    assert_eq!(journal.head().await.unwrap(), Position::new(4));
+
+    let events = journal.read(&EventFilter::All, Position::ZERO, 10).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.position.get()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let (given, found) = (&batch[0].events[1], &events[1]);
+    assert_eq!((given.id, &given.stream, given.version), (found.id, &found.stream, found.version));
+    assert_eq!((given.event_type, &given.data), (&*found.event_type, &found.data));
+    assert_eq!((batch[0].timestamp, &batch[0].metadata), (found.timestamp, &found.metadata));
+    assert_eq!(found.owner, given.owner);
+}
+
+/// Pages are read by position, of everything, of one holder or of one stream.
+pub async fn events_are_read_by_position_holder_and_stream(journal: &dyn Journal<Row>) {
+    let mut others = event_on("other", 0);
+    others.events[0].owner = Some(holder(2));
+    append(journal, &[event_on("a", 0), others, event_on("a", 1), event_on("b", 0)]).await;
+    assert_eq!(positions(journal, EventFilter::All, 1, 2).await, [2, 3]);
+    assert_eq!(positions(journal, EventFilter::Owner(holder(1)), 0, 10).await, [1, 3, 4]);
+    assert_eq!(positions(journal, EventFilter::Owner(holder(2)), 0, 10).await, [2]);
+    assert_eq!(positions(journal, EventFilter::Stream(stream("a")), 0, 10).await, [1, 3]);
+    assert_eq!(positions(journal, EventFilter::Stream(stream("a")), 1, 10).await, [3]);
+    assert_eq!(positions(journal, EventFilter::All, 4, 10).await, Vec::<u64>::new());
+    assert_eq!(positions(journal, EventFilter::All, u64::MAX, 10).await, Vec::<u64>::new());
+}
+
+/// An entry whose stream has moved is a conflict, alone, and nothing of it is written.
+pub async fn a_moved_stream_is_a_conflict_alone(journal: &dyn Journal<Row>) {
+    append(journal, &[event_on("a", 0)]).await;
+    let outcomes = append(journal, &[event_on("b", 0), event_on("a", 0), event_on("c", 0)]).await;
+    assert_eq!(outcomes, [committed(2), EntryOutcome::Conflict, committed(3)]);
+    assert_eq!(append(journal, &[event_on("d", 1)]).await, [EntryOutcome::Conflict]);
+    assert_eq!(positions(journal, EventFilter::Stream(stream("a")), 0, 10).await, [1]);
+    let streams = [stream("a"), stream("nothing"), stream("c")];
+    let versions: Vec<_> =
+        journal.versions(&streams).await.unwrap().into_iter().map(Version::get).collect();
+    assert_eq!(versions, [1, 0, 1]);
+}
+
+/// Earlier entries of the same batch count: each is checked against what the ones before it leave.
+pub async fn earlier_entries_of_the_batch_count(journal: &dyn Journal<Row>) {
+    let outcomes =
+        append(journal, &[event_on("a", 0), event_on("a", 1), event_on("a", 1), event_on("a", 2)])
+            .await;
+    assert_eq!(outcomes, [committed(1), committed(2), EntryOutcome::Conflict, committed(3)]);
+}
+
+/// A stream that is only read for a decision is checked too.
+pub async fn a_stream_that_was_only_read_is_checked(journal: &dyn Journal<Row>) {
+    append(journal, &[event_on("read", 0)]).await;
+    let deciding_on = |version| {
+        let mut entry = event_on("written", 0);
+        entry.expected.push((stream("read"), Version::new(version)));
+        entry
+    };
+    assert_eq!(append(journal, &[deciding_on(0)]).await, [EntryOutcome::Conflict]);
+    assert_eq!(append(journal, &[deciding_on(1)]).await, [committed(2)]);
+}
+
+/// An entry without events leaves no event; its outcome is remembered all the same.
+pub async fn an_entry_without_events_is_remembered(journal: &dyn Journal<Row>) {
+    append(journal, &[event_on("a", 0)]).await;
+    let refusal = |version| {
+        let expected = vec![(stream("a"), Version::new(version))];
+        keyed(Entry { expected, ..empty() }, Some(holder(1)), "refused", "no")
+    };
+    assert_eq!(append(journal, &[refusal(0)]).await, [EntryOutcome::Conflict]);
+    assert_eq!(append(journal, &[refusal(1)]).await, [committed(1)]);
+    assert_eq!(journal.head().await.unwrap(), Position::new(1));
+    let stored = journal.find_outcome(Some(holder(1)), "refused").await.unwrap().unwrap();
+    assert_eq!((stored.outcome.as_str(), stored.position), ("no", Position::new(1)));
+}
+
+/// An entry whose key has an outcome is replayed, alone, whatever else it says; keys of other
+/// callers are others.
+pub async fn a_remembered_key_is_replayed_alone(journal: &dyn Journal<Row>) {
+    let one = Some(holder(1));
+    assert_eq!(
+        append(journal, &[keyed(event_on("a", 0), one, "k", "first")]).await,
+        [committed(1)]
+    );
+    let batch = [
+        keyed(event_on("a", 0), one, "k", "second"),
+        keyed(event_on("b", 0), Some(holder(2)), "k", "other"),
+        keyed(event_on("c", 0), None, "k", "nobody"),
+    ];
+    let outcomes = append(journal, &batch).await;
+    let EntryOutcome::Replayed(stored) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!((stored.outcome.as_str(), stored.position), ("first", Position::new(1)));
+    assert_eq!(
+        Some(stored.fingerprint),
+        batch[0].idempotency.as_ref().map(|record| record.fingerprint)
+    );
+    assert_eq!(outcomes[1..], [committed(2), committed(3)]);
+    assert_eq!(journal.find_outcome(None, "k").await.unwrap().unwrap().outcome, "nobody");
+    assert_eq!(journal.find_outcome(one, "other").await.unwrap(), None);
+}
+
+/// A key that is used twice in a batch is a conflict the second time.
+pub async fn a_key_twice_in_a_batch_is_a_conflict(journal: &dyn Journal<Row>) {
+    let twice = |name| keyed(event_on(name, 0), Some(holder(1)), "k", name);
+    assert_eq!(
+        append(journal, &[twice("a"), twice("b")]).await,
+        [committed(1), EntryOutcome::Conflict]
+    );
+}
+
+/// Outcomes are forgotten by their age, a bounded number at a time.
+pub async fn outcomes_are_forgotten_by_age(journal: &dyn Journal<Row>) {
+    let at = |name: &str, micros| {
+        let entry = keyed(event_on(name, 0), None, name, "outcome");
+        Entry { timestamp: Timestamp::from_micros(micros), ..entry }
+    };
+    append(journal, &[at("old", 1), at("older", 0), at("new", 10)]).await;
+    let before = Timestamp::from_micros(10);
+    assert_eq!(journal.forget_outcomes(before, 1).await.unwrap(), 1);
+    assert_eq!(journal.forget_outcomes(before, 9).await.unwrap(), 1);
+    assert_eq!(journal.forget_outcomes(before, 9).await.unwrap(), 0);
+    assert!(journal.find_outcome(None, "new").await.unwrap().is_some());
+    assert!(journal.find_outcome(None, "old").await.unwrap().is_none());
+}
+
+/// Entries are found by their id once they are committed, and only then.
+pub async fn entries_are_found(journal: &dyn Journal<Row>) {
+    let mut two = event_on("a", 0);
+    two.events.extend(event_on("b", 0).events);
+    let conflict = event_on("a", 7);
+    let (found, lost) = (two.id, conflict.id);
+    append(journal, &[two, conflict]).await;
+    let ids = [lost, found, EntryId::from_uuid(Uuid::now_v7())];
+    assert_eq!(journal.find_entries(&ids).await.unwrap(), [None, Some(Position::new(2)), None]);
+}
+
+/// A checkpoint is remembered, by reader, and never goes back.
+pub async fn a_checkpoint_never_goes_back(journal: &dyn Journal<Row>) {
+    assert_eq!(journal.checkpoint("relay").await.unwrap(), Position::ZERO);
+    for (saved, then) in [(5, 5), (3, 5), (5, 5), (9, 9)] {
+        journal.save_checkpoint("relay", Position::new(saved)).await.unwrap();
+        assert_eq!(journal.checkpoint("relay").await.unwrap(), Position::new(then));
+    }
+    assert_eq!(journal.checkpoint("other").await.unwrap(), Position::ZERO);
+}
+
+/// The rows of an entry are written if and only if its events are.
+pub async fn rows_are_written_if_and_only_if_the_events_are(
+    journal: &dyn Journal<Row>,
+    accounts: &dyn AccountRepository,
+) {
+    let (account, opening) = opening(1, holder(1), "10");
+    assert_eq!(append(journal, &[opening]).await, [committed(1)]);
+    let deposit = account.deposit(&daybook_money::Amount::Text("5".to_owned()), None).unwrap();
+    let after = daybook_events::Aggregate::evolve(Some(account.clone()), &deposit).unwrap();
+    let mut late = account_entry(&after, &deposit);
+    late.expected = vec![(account.id.stream(), Version::new(9))];
+    assert_eq!(append(journal, &[late]).await, [EntryOutcome::Conflict]);
+    assert_eq!(accounts.find(&[account.id]).await.unwrap(), std::slice::from_ref(&account));
+    assert_eq!(append(journal, &[account_entry(&after, &deposit)]).await, [committed(2)]);
+    assert_eq!(accounts.find(&[account.id]).await.unwrap(), [after]);
+}
+
+/// An email address is registered once, in whatever case; the second is a conflict alone.
+pub async fn an_email_is_registered_once(
+    journal: &dyn Journal<Row>,
+    holders: &dyn HolderRepository,
+) {
+    let (ada, first) = registration(1, "Ada@example.com");
+    let (_, same_batch) = registration(2, "ada@example.com");
+    let (_, other) = registration(3, "bob@example.com");
+    let outcomes = append(journal, &[first, same_batch, other]).await;
+    assert_eq!(outcomes, [committed(1), EntryOutcome::Conflict, committed(2)]);
+    let (_, later) = registration(4, "ADA@example.com");
+    assert_eq!(append(journal, &[later]).await, [EntryOutcome::Conflict]);
+    let found = holders.find_by_email(&"aDa@example.com".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((found.id, found.email.as_str()), (ada.id, "Ada@example.com"));
+    assert!(holders.find(holder(4)).await.unwrap().is_none());
+}
+
+/// Many appenders at once leave no gap, and a reader who follows by position misses nothing and
+/// sees nothing late.
+pub async fn concurrent_appenders_leave_no_gap(journal: Arc<dyn Journal<Row>>) {
+    const WRITERS: u64 = 16;
+    const BATCHES: u64 = 20;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let journal = Arc::clone(&journal);
+            tokio::spawn(async move {
+                for batch in 0..BATCHES {
+                    let entries = [
+                        event_on(&format!("w{writer}"), batch * 2),
+                        event_on(&format!("w{writer}"), batch * 2 + 1),
+                    ];
+                    let outcomes = append(&*journal, &entries).await;
+                    assert!(
+                        outcomes.iter().all(|o| matches!(o, EntryOutcome::Committed { .. })),
+                        "{outcomes:?}"
+                    );
+                }
+            })
+        })
+        .collect();
+    let expected = WRITERS * BATCHES * 2;
+    let reading = async {
+        let mut seen = 0;
+        while seen < expected {
+            for position in positions(&*journal, EventFilter::All, seen, 50).await {
+                assert_eq!(
+                    position,
+                    seen + 1,
+                    "a reader by position has to see every event once, in order"
+                );
+                seen = position;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    super::soon("every event is read", reading).await;
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}

@@ -1,0 +1,130 @@
+//! What every repository promises.
+
+use daybook_accounts::{AccountId, AccountPage, AccountRepository, StatementPage};
+use daybook_events::{Aggregate, EventPayload, Journal, Position};
+use daybook_money::Amount;
+use daybook_orders::{
+    Contents, CreateOrder, LineName, Order, OrderEvent, OrderId, OrderPage, OrderRepository,
+    OrderStatus, RequestedLine,
+};
+use uuid::Uuid;
+
+use super::sample::{account_entry, event_on, holder, opening};
+use crate::Row;
+
+/// Accounts are listed oldest first, page by page, by holder; closed ones are found and not listed.
+pub async fn accounts_are_listed_oldest_first(
+    journal: &dyn Journal<Row>,
+    accounts: &dyn AccountRepository,
+) {
+    for (n, owner) in [(3, 1), (1, 1), (2, 2), (4, 1)] {
+        let (_, entry) = opening(n, holder(owner), "1");
+        journal.append(&[entry]).await.unwrap();
+    }
+    let (closing, _) = opening(4, holder(1), "1");
+    let closed = closing.close();
+    let after = daybook_accounts::Account::evolve(Some(closing), &closed).unwrap();
+    journal.append(&[account_entry(&after, &closed)]).await.unwrap();
+
+    let list = |owner: Option<u128>, after: Option<u128>, limit| async move {
+        let after = after.map(|n| AccountId::from_uuid(Uuid::from_u128(n)));
+        let page = AccountPage { holder: owner.map(holder), after, limit };
+        let found = accounts.list(&page).await.unwrap();
+        found.iter().map(|account| account.id.uuid().as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Some(1), None, 10).await, [1, 3]);
+    assert_eq!(list(Some(1), None, 1).await, [1]);
+    assert_eq!(list(Some(1), Some(1), 10).await, [3]);
+    assert_eq!(list(None, None, 10).await, [1, 2, 3]);
+    assert!(!accounts.find(&[after.id]).await.unwrap()[0].is_open());
+}
+
+/// A statement has every posting on the account, newest first, with the balance after each.
+pub async fn a_statement_has_every_posting(
+    journal: &dyn Journal<Row>,
+    accounts: &dyn AccountRepository,
+) {
+    let (mut account, entry) = opening(1, holder(1), "10");
+    journal.append(&[entry]).await.unwrap();
+    for amount in ["1.50", "2.25"] {
+        let reference = daybook_accounts::Reference::new(amount).ok();
+        let event = account.deposit(&Amount::Text(amount.to_owned()), reference).unwrap();
+        account = daybook_accounts::Account::evolve(Some(account), &event).unwrap();
+        journal.append(&[account_entry(&account, &event)]).await.unwrap();
+    }
+    let statement = |before: Option<u64>, limit| async move {
+        let page = StatementPage { account: account.id, before: before.map(Position::new), limit };
+        let lines = accounts.statement(&page).await.unwrap();
+        lines
+            .into_iter()
+            .map(|line| {
+                (line.position.get(), line.event_type, line.amount.amount(), line.balance.amount())
+            })
+            .collect::<Vec<_>>()
+    };
+    let line = |position, kind: &str, amount: &str, balance: &str| {
+        (position, kind.to_owned(), amount.to_owned(), balance.to_owned())
+    };
+    let all = [
+        line(3, "MoneyDeposited", "2.25", "13.75"),
+        line(2, "MoneyDeposited", "1.50", "11.50"),
+        line(1, "AccountOpened", "10.00", "10.00"),
+    ];
+    assert_eq!(statement(None, 10).await, all);
+    assert_eq!(statement(None, 1).await, all[..1]);
+    assert_eq!(statement(Some(3), 10).await, all[1..]);
+}
+
+/// An order comes back as its events left it, and is listed newest first, by holder and status.
+pub async fn orders_come_back_and_are_listed_newest_first(
+    journal: &dyn Journal<Row>,
+    orders: &dyn OrderRepository,
+) {
+    let line = RequestedLine {
+        name: LineName::new("Tea").unwrap(),
+        quantity: 3,
+        unit_price: Amount::JsonNumber("1.1".to_owned()),
+    };
+    let contents = Contents::new("EUR".parse().unwrap(), vec![line]).unwrap();
+    let mut made = Vec::new();
+    for (n, owner, contents) in [(1, 1, Some(contents)), (2, 1, None), (3, 2, None)] {
+        let created = Order::create(CreateOrder {
+            order_id: OrderId::from_uuid(Uuid::from_u128(n)),
+            holder_id: holder(owner),
+            contents,
+            created_at: daybook_events::Timestamp::from_micros(5),
+        });
+        let order = Order::evolve(None, &created).unwrap();
+        journal.append(&[order_entry(&order, &created)]).await.unwrap();
+        made.push(order);
+    }
+    let paid = made[0].pay(Some(Uuid::from_u128(9))).unwrap();
+    made[0] = Order::evolve(Some(made[0].clone()), &paid).unwrap();
+    journal.append(&[order_entry(&made[0], &paid)]).await.unwrap();
+
+    let mut found =
+        orders.find(&[made[0].id, made[1].id, OrderId::from_uuid(Uuid::nil())]).await.unwrap();
+    found.sort_by_key(|order| order.id);
+    assert_eq!(found, made[..2]);
+    let list = |owner: Option<u128>, status, after: Option<u128>| async move {
+        let after = after.map(|n| OrderId::from_uuid(Uuid::from_u128(n)));
+        let page = OrderPage { holder: owner.map(holder), status, after, limit: 10 };
+        let found = orders.list(&page).await.unwrap();
+        found.iter().map(|order| order.id.uuid().as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Some(1), None, None).await, [2, 1]);
+    assert_eq!(list(Some(1), None, Some(2)).await, [1]);
+    assert_eq!(list(Some(1), Some(OrderStatus::Paid), None).await, [1]);
+    assert_eq!(list(None, None, None).await, [3, 2, 1]);
+}
+
+fn order_entry(after: &Order, event: &OrderEvent) -> daybook_events::Entry<Row> {
+    let mut entry = event_on("", after.version.get() - 1);
+    entry.expected[0].0 = after.id.stream();
+    entry.events[0].stream = after.id.stream();
+    entry.events[0].event_type = event.event_type();
+    entry.events[0].data = event.data();
+    entry.events[0].order_id = Some(after.id.uuid());
+    entry.rows = vec![Row::Order(after.clone())];
+    entry
+}

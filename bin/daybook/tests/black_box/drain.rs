@@ -1,0 +1,67 @@
+//! SIGTERM: no request in flight fails, and nobody is waited for who only listens.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Folder, PATIENCE, Server, eventually};
+
+/// Reads up to the end of a reply's head.
+fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&head));
+        head.extend(byte);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn a_request_in_flight_is_answered() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let client = server.register("ada@example.com");
+    let account = client.open_account("Daily", "EUR", &json!("1.00"));
+    let body = r#"{"amount":"2.00"}"#;
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "POST /accounts/{account}/deposits HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        client.token(),
+        body.len(),
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // It waits for the body: so it is in flight.
+    assert!(read_head(&mut stream).starts_with("HTTP/1.1 100 "));
+
+    server.signal(Signal::TERM);
+    eventually("it takes no new connections", || TcpStream::connect(server.address()).err());
+    stream.write_all(body.as_bytes()).unwrap();
+    let answer = read_head(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let ended = server.ended();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+
+    let server = Server::start(&folder);
+    assert_eq!(client.at(&server.client()).balance(&account), "3.00");
+}
+
+#[test]
+fn idle_connections_and_open_streams_are_not_waited_for() {
+    let folder = Folder::new();
+    // Who waits for them waits longer than this test does.
+    let server = Server::start_with(&folder, &[("DAYBOOK_DRAIN", "1h")]);
+    let client = server.register("ada@example.com");
+    let idle = TcpStream::connect(server.address()).unwrap();
+    let events = client.listen("/events/stream", None);
+    let notifications = client.listen("/notifications/stream", None);
+    let ended = server.terminate();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    events.until_its_end();
+    notifications.until_its_end();
+    drop(idle);
+}
