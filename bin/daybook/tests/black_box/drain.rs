@@ -1,23 +1,11 @@
 //! SIGTERM: no request in flight fails, and nobody is waited for who only listens.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Folder, PATIENCE, Server, eventually};
-
-/// Reads up to the end of a reply's head.
-fn read_head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&head));
-        head.extend(byte);
-    }
-    String::from_utf8(head).unwrap()
-}
+use crate::support::{Folder, Server, Wire, eventually};
 
 #[test]
 fn a_request_in_flight_is_answered() {
@@ -26,22 +14,20 @@ fn a_request_in_flight_is_answered() {
     let client = server.register("ada@example.com");
     let account = client.open_account("Daily", "EUR", &json!("1.00"));
     let body = r#"{"amount":"2.00"}"#;
-    let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!(
+    let mut wire = Wire::to(server.address());
+    wire.write(&format!(
         "POST /accounts/{account}/deposits HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         client.token(),
         body.len(),
-    );
-    stream.write_all(head.as_bytes()).unwrap();
+    ));
     // It waits for the body: so it is in flight.
-    assert!(read_head(&mut stream).starts_with("HTTP/1.1 100 "));
+    assert!(wire.head().starts_with("HTTP/1.1 100 "));
 
     server.signal(Signal::TERM);
     eventually("it takes no new connections", || TcpStream::connect(server.address()).err());
-    stream.write_all(body.as_bytes()).unwrap();
-    let answer = read_head(&mut stream);
+    wire.write(body);
+    let answer = wire.head();
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     let ended = server.ended();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");

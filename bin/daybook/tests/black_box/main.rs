@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod connections;
 mod crash;
 mod drain;
 mod others_things;

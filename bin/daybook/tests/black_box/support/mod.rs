@@ -4,6 +4,7 @@ mod client;
 mod process;
 mod reply;
 mod sse;
+mod wire;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ pub(crate) use client::{Body, Client};
 pub(crate) use process::{Ended, Folder, Process, Server};
 pub(crate) use reply::Reply;
 pub(crate) use sse::Sse;
+pub(crate) use wire::Wire;
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,46 @@
+//! A bare connection, for what a well-behaved client would not do.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// A connection on which every byte is written by hand.
+pub(crate) struct Wire(TcpStream);
+
+impl Wire {
+    /// Connects.
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream)
+    }
+
+    /// Writes.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads the head of a reply, up to its empty line.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            let read = self.0.read(&mut byte).unwrap();
+            assert_eq!(read, 1, "it ended after {:?}", String::from_utf8_lossy(&head));
+            head.extend(byte);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Reads a whole reply and gives its head, in lower case.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> String {
+        let head = self.head().to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let mut body = vec![0; length.unwrap_or("0").trim().parse().unwrap()];
+        self.0.read_exact(&mut body).unwrap();
+        head
+    }
+}
