@@ -2,7 +2,10 @@
 //!
 //! Instants are microseconds since 1970, money is minor units.
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{
+    big_integer, big_integer_null, binary, boolean, text, text_null, uuid, uuid_null,
+};
 
 use crate::keyed_by_primary_key;
 

@@ -20,7 +20,7 @@ impl AccountRepository for Database {
         let ids = padded(ids.iter().map(|id| id.uuid()).collect());
         let found =
             account::Entity::find().filter(account::Column::Id.is_in(ids)).all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+        Ok(found.map_err(Fault::from)?.iter().map(restore).collect::<Result<_, _>>()?)
     }
 
     async fn list(&self, page: &AccountPage) -> Result<Vec<Account>, RepositoryError> {
@@ -36,7 +36,7 @@ impl AccountRepository for Database {
             .limit(u64::from(page.limit))
             .all(&self.readers)
             .await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+        Ok(found.map_err(Fault::from)?.iter().map(restore).collect::<Result<_, _>>()?)
     }
 
     async fn statement(
@@ -62,7 +62,7 @@ impl AccountRepository for Database {
     }
 }
 
-fn restore(row: account::Model) -> Result<Account, Fault> {
+fn restore(row: &account::Model) -> Result<Account, Fault> {
     let currency: Currency = row.currency.parse().map_err(Fault::corrupt)?;
     Ok(Account {
         id: AccountId::from_uuid(row.id),

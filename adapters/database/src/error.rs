@@ -13,6 +13,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    #[expect(clippy::needless_pass_by_value, reason = "so that it can be given to map_err")]
     pub(crate) fn corrupt(what: impl ToString) -> Self {
         Self::Corrupt(what.to_string())
     }

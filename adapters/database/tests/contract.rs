@@ -49,6 +49,8 @@ promises! {
     journal::a_moved_stream_is_a_conflict_alone(database);
     journal::earlier_entries_of_the_batch_count(database);
     journal::a_stream_that_was_only_read_is_checked(database);
+    journal::what_was_decided_on_an_entry_left_out_is_a_conflict(database);
+    journal::a_remembered_key_twice_in_a_batch_writes_nothing(database);
     journal::an_entry_without_events_is_remembered(database);
     journal::a_remembered_key_is_replayed_alone(database);
     journal::a_key_twice_in_a_batch_is_a_conflict(database);

@@ -9,7 +9,9 @@ use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::problem::{Kind, Problem};
 use crate::request::refuse_unknown_parameters;
@@ -95,6 +97,10 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Serde would take a list of an object's values for the object.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::with_detail(Kind::InvalidBody, "the body is not a JSON object"));
+    }
     serde_json::from_slice(bytes)
         .map_err(|error| Problem::with_detail(Kind::InvalidBody, explain(&error)))
 }
@@ -109,7 +115,7 @@ fn explain(error: &serde_json::Error) -> String {
     let names_a_field = ["unknown field", "missing field", "duplicate field"]
         .iter()
         .any(|start| text.starts_with(start));
-    match text.splitn(3, '`').nth(1) {
+    match text.split('`').nth(1) {
         Some(field) if names_a_field => {
             let what = text.split('`').next().unwrap_or_default();
             let field: String = field.chars().take(64).collect();
@@ -119,10 +125,25 @@ fn explain(error: &serde_json::Error) -> String {
     }
 }
 
+/// Reads a field that is a list of objects, each of which has to be one, as the body itself.
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let items = Option::<Vec<Box<RawValue>>>::deserialize(deserializer)?;
+    let read = |item: Box<RawValue>| {
+        if item.get().starts_with('{') {
+            serde_json::from_str(item.get()).map_err(de::Error::custom)
+        } else {
+            Err(de::Error::custom("invalid type: every item is an object"))
+        }
+    };
+    items.map(|items| items.into_iter().map(read).collect()).transpose()
+}
+
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]

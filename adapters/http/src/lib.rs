@@ -1,7 +1,7 @@
 //! The HTTP adapter: the API, its OpenAPI document, Swagger UI, and server-sent events.
 //!
 //! A handler under `api/` parses, calls one use case, and maps what it answers; nothing is
-//! decided here. Every error is a [`Problem`](problem::Problem). Bodies are read by `body.rs`,
+//! decided here. Every error is a problem document. Bodies are read by `body.rs`,
 //! which keeps numbers as their text, and replies are written by `reply.rs`.
 //!
 //! To add a route, add it to the group it belongs to under `api/`, its objects to `document/`, and
@@ -12,6 +12,7 @@ mod api;
 mod auth;
 mod body;
 mod document;
+mod drain;
 mod limits;
 mod page;
 mod problem;

@@ -13,6 +13,8 @@ use daybook_accounts::AccountRejection;
 use daybook_application::{CommandError, LoginError, QueryError, Rejection};
 use daybook_orders::OrderRejection;
 
+use crate::reply::REPLAYED;
+
 /// An RFC 9457 problem document. `type` is stable; `detail` is for people.
 #[derive(Clone, Debug, Serialize, Object)]
 #[oai(rename = "Problem", example)]
@@ -89,17 +91,18 @@ pub(crate) struct Problem {
     kind: Kind,
     detail: Option<String>,
     allow: Option<String>,
+    replayed: bool,
 }
 
 impl Problem {
     pub(crate) const CONTENT_TYPE: &'static str = "application/problem+json";
 
     pub(crate) const fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, allow: None }
+        Self { kind, detail: None, allow: None, replayed: false }
     }
 
     pub(crate) fn with_detail(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: Some(detail.into()), allow: None }
+        Self { detail: Some(detail.into()), ..Self::new(kind) }
     }
 
     /// A body whose `field` is not acceptable.
@@ -113,7 +116,12 @@ impl Problem {
     }
 
     pub(crate) fn method_not_allowed(allow: String) -> Self {
-        Self { kind: Kind::MethodNotAllowed, detail: None, allow: Some(allow) }
+        Self { allow: Some(allow), ..Self::new(Kind::MethodNotAllowed) }
+    }
+
+    /// The refusal of a command, which may be one that was remembered.
+    pub(crate) fn refusal(rejection: Rejection, replayed: bool) -> Self {
+        Self { replayed, ..rejection.into() }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -143,6 +151,9 @@ impl IntoResponse for Problem {
         }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.replayed {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
         }
         if let Some(allow) = self.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
             headers.insert(header::ALLOW, allow);

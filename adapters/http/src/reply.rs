@@ -13,7 +13,7 @@ use poem_openapi::types::Type;
 use serde::Serialize;
 
 pub(crate) const POSITION: HeaderName = HeaderName::from_static("daybook-position");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const JSON: &str = "application/json";
 
 /// A reply of 200 whose JSON is documented as `T`.

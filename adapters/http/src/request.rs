@@ -104,8 +104,7 @@ impl Routes {
 
     fn unknown_parameter(&self, request: &Request) -> Option<String> {
         let query = request.uri().query().filter(|query| !query.is_empty())?;
-        let known =
-            self.find(request.original_uri().path())?.methods.get(request.method().as_str())?;
+        let known = self.find(request.uri().path())?.methods.get(request.method().as_str())?;
         let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
         query.split('&').map(name).find(|name| !known.contains(name))
     }

@@ -6,19 +6,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Request};
+use poem::{Addr, Body, Request};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Service;
+use crate::drain::Drained;
 
 /// A request's head has to arrive in this time.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +78,12 @@ impl Listener {
                 async move {
                     let (local, remote) =
                         (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(remote)));
-                    let request: Request = (request, local, remote, Scheme::HTTP).into();
+                    let has_body = !request.body().is_end_stream();
+                    let mut request: Request = (request, local, remote, Scheme::HTTP).into();
+                    if has_body {
+                        let body = Drained::new(request.take_body());
+                        request.set_body(Body::from_bytes_stream(body));
+                    }
                     Ok::<hyper::Response<_>, Infallible>(service.answer(request).await.into())
                 }
             });

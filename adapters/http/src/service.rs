@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use daybook_application::{Commands, Feed, Queries};
 use daybook_events::{Clock, HolderId, IdSource};
@@ -10,7 +12,7 @@ use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::middleware::CatchPanic;
-use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Route};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response};
 use poem_openapi::error::ParseParamError;
 use poem_openapi::{OpenApi, OpenApiService};
 use sha2::{Digest, Sha256};
@@ -91,16 +93,13 @@ impl Service {
         let routes =
             Arc::new(Routes::of_document(&serde_json::from_str(&document).unwrap_or_default()));
         let docs = api.swagger_ui_html();
-        let endpoint = Route::new()
-            .at(
-                "/docs",
-                poem::get(fixed(docs.into(), "text/html; charset=utf-8", Some(DOCS_POLICY))),
-            )
-            .at("/openapi.json", poem::get(fixed(document.into(), "application/json", None)))
-            .nest("/", api)
-            .data(authenticator)
-            .data(Arc::clone(&routes));
-        let whole = Whole { endpoint, routes, ids };
+        let whole = Whole {
+            api: api.into_endpoint().data(authenticator).data(Arc::clone(&routes)),
+            docs: fixed(docs.into(), "text/html; charset=utf-8", Some(DOCS_POLICY)),
+            document: fixed(document.into(), "application/json", None),
+            routes,
+            ids,
+        };
         let guarded =
             CatchPanic::new().with_handler(|_| Problem::new(Kind::Internal).into_response());
         Self(Arc::new(whole.with(guarded).map_to_response().boxed()))
@@ -176,10 +175,8 @@ fn fixed(
     content_type: &'static str,
     policy: Option<&'static str>,
 ) -> impl Endpoint<Output = Response> {
-    let digest: String =
-        Sha256::digest(&body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let etag = format!("\"{digest}\"");
-    make_sync(move |request| {
+    let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(&body)));
+    poem::get(make_sync(move |request| {
         let known = request.header(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(&etag));
         let builder = Response::builder()
             .header(header::ETAG, &etag)
@@ -193,17 +190,19 @@ fn fixed(
         } else {
             builder.content_type(content_type).body(body.clone())
         }
-    })
+    }))
 }
 
 /// The outermost layer: names each request, and turns every error into a problem.
-struct Whole<E> {
-    endpoint: E,
+struct Whole<A, D> {
+    api: A,
+    docs: D,
+    document: D,
     routes: Arc<Routes>,
     ids: Arc<dyn IdSource>,
 }
 
-impl<E: Endpoint> Endpoint for Whole<E> {
+impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -214,10 +213,12 @@ impl<E: Endpoint> Endpoint for Whole<E> {
         request.extensions_mut().insert(RequestId(id));
         let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), request_id = %id);
         let path = request.uri().path().to_owned();
-        let mut response = match self.endpoint.call(request).instrument(span).await {
-            Ok(output) => output.into_response(),
-            Err(error) => self.problem(error, &path),
+        let answered = match path.as_str() {
+            "/docs" => self.docs.call(request).await.map(IntoResponse::into_response),
+            "/openapi.json" => self.document.call(request).await.map(IntoResponse::into_response),
+            _ => self.api.call(request).instrument(span).await.map(IntoResponse::into_response),
         };
+        let mut response = answered.unwrap_or_else(|error| self.problem(error, &path));
         let headers = response.headers_mut();
         if let Ok(id) =
             HeaderValue::from_str(id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
@@ -229,7 +230,7 @@ impl<E: Endpoint> Endpoint for Whole<E> {
     }
 }
 
-impl<E> Whole<E> {
+impl<A, D> Whole<A, D> {
     fn problem(&self, error: poem::Error, path: &str) -> Response {
         if error.is_from_response() {
             return error.into_response();

@@ -99,6 +99,10 @@ impl ApiResponse for EventStream {
 }
 
 /// The frame of an event: its type, and the event as `GET /events` shows it.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what is no notification has no frame; every event is an event"
+)]
 pub(crate) fn event_frame(event: &RecordedEvent) -> Option<Bytes> {
     Some(frame(event.position, Some(&event.event_type), &Event::of(event)))
 }

@@ -1,16 +1,19 @@
 //! Bearer tokens: JWTs signed with HMAC-SHA-256 that name their holder for 24 hours.
 
 use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use daybook_events::{HolderId, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 /// How long a token is valid.
-const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+const LIFETIME: Duration = Duration::from_hours(24);
 const ISSUER: &str = "daybook";
 
 /// The secret that tokens are signed with: 32 bytes at least. Never shown.
@@ -33,6 +36,12 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// How many tokens are remembered as checked.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);
+
+/// Tokens with whom they name and when they expire.
+type Checked = LruCache<Box<str>, (HolderId, i64)>;
+
 /// Makes and reads tokens.
 #[derive(Clone)]
 pub struct Tokens {
@@ -40,6 +49,9 @@ pub struct Tokens {
     check: DecodingKey,
     validation: Validation,
     secret: SigningKey,
+    /// Whom tokens that were checked name, and when they expire: checking one takes longer than
+    /// all else that a cached read does.
+    checked: Arc<Mutex<Checked>>,
 }
 
 impl fmt::Debug for Tokens {
@@ -69,6 +81,7 @@ impl Tokens {
             check: DecodingKey::from_secret(&secret.0),
             validation,
             secret,
+            checked: Arc::new(Mutex::new(LruCache::new(REMEMBERED))),
         }
     }
 
@@ -87,8 +100,23 @@ impl Tokens {
 
     /// Whom a token names; `None` where it is not one of ours or has expired.
     pub fn holder(&self, token: &str, now: Timestamp) -> Option<HolderId> {
+        let remembered = self.remembered().get(token).copied();
+        let (holder, expiry) = match remembered {
+            Some(known) => known,
+            None => self.check(token)?,
+        };
+        (expiry > now.seconds()).then_some(holder)
+    }
+
+    fn check(&self, token: &str) -> Option<(HolderId, i64)> {
         let claims = decode::<Claims>(token, &self.check, &self.validation).ok()?.claims;
-        (claims.exp > now.seconds()).then_some(claims.sub)
+        let known = (claims.sub, claims.exp);
+        self.remembered().put(token.into(), known);
+        Some(known)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Checked> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A digest of something secret that tells nothing to those who don't have the key.
@@ -120,8 +148,11 @@ mod tests {
         );
         let token = tokens(1).issue(ada, now).unwrap();
         let after = |hours: u64| now.plus(Duration::from_secs(hours * 3_600));
-        assert_eq!(tokens(1).holder(&token, after(23)), Some(ada));
-        assert_eq!(tokens(1).holder(&token, after(24)), None);
+        let tokens = tokens(1);
+        for _ in 0..2 {
+            assert_eq!(tokens.holder(&token, after(23)), Some(ada));
+            assert_eq!(tokens.holder(&token, after(24)), None);
+        }
     }
 
     #[test]

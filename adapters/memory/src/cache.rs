@@ -106,7 +106,7 @@ mod tests {
         Cached { version: Version::new(version), value: Some(Bytes::from(vec![b'x'; bytes])) }
     }
 
-    const LONG: Duration = Duration::from_secs(3_600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[tokio::test]
     async fn stays_within_its_bytes_and_drops_what_was_not_asked_for_longest() {

@@ -1,4 +1,5 @@
 //! What becomes of commands, beside a journal that fails in every way and beside other processes.
+#![expect(clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;

@@ -77,10 +77,29 @@ pub async fn a_moved_stream_is_a_conflict_alone(journal: &dyn Journal<Row>) {
 
 /// Earlier entries of the same batch count: each is checked against what the ones before it leave.
 pub async fn earlier_entries_of_the_batch_count(journal: &dyn Journal<Row>) {
-    let outcomes =
-        append(journal, &[event_on("a", 0), event_on("a", 1), event_on("a", 1), event_on("a", 2)])
-            .await;
-    assert_eq!(outcomes, [committed(1), committed(2), EntryOutcome::Conflict, committed(3)]);
+    let outcomes = append(journal, &[event_on("a", 0), event_on("a", 1), event_on("a", 1)]).await;
+    assert_eq!(outcomes, [committed(1), committed(2), EntryOutcome::Conflict]);
+}
+
+/// What was decided on an entry that was left out is left out too, also where others have brought
+/// the stream to the very version that entry would have.
+pub async fn what_was_decided_on_an_entry_left_out_is_a_conflict(journal: &dyn Journal<Row>) {
+    append(journal, &[event_on("a", 0), event_on("a", 1)]).await;
+    let (first, then) = (event_on("a", 1), event_on("a", 2));
+    assert_eq!(
+        append(journal, &[first, then]).await,
+        [EntryOutcome::Conflict, EntryOutcome::Conflict]
+    );
+    assert_eq!(positions(journal, EventFilter::All, 0, 10).await, [1, 2]);
+}
+
+/// A key that has an outcome already and comes twice in a batch writes nothing and fails nobody.
+pub async fn a_remembered_key_twice_in_a_batch_writes_nothing(journal: &dyn Journal<Row>) {
+    append(journal, &[keyed(event_on("a", 0), None, "k", "{}")]).await;
+    let again = |name| keyed(event_on(name, 0), None, "k", "{}");
+    let outcomes = append(journal, &[again("b"), again("c"), event_on("d", 0)]).await;
+    assert!(matches!(outcomes[0], EntryOutcome::Replayed(_)), "{outcomes:?}");
+    assert_eq!(outcomes[1..], [EntryOutcome::Conflict, committed(2)]);
 }
 
 /// A stream that is only read for a decision is checked too.

@@ -7,7 +7,11 @@
 //!
 //! To add a promise, write it down in the port's documentation, add the function of its name here,
 //! and list that in the tests of the port's adapters.
-#![expect(clippy::missing_panics_doc, reason = "every function here panics on a broken promise")]
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::indexing_slicing,
+    reason = "every function here panics on a broken promise"
+)]
 
 pub mod bus;
 pub mod cache;

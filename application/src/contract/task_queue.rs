@@ -110,7 +110,7 @@ pub async fn an_extended_lease_is_kept(queue: &dyn TaskQueue, clock: &ManualCloc
     queue.enqueue(&[task(1, 0)]).await.unwrap();
     let held = lease(queue, 1).await.remove(0);
     for _ in 0..3 {
-        clock.pass(TERM - Duration::from_secs(1));
+        clock.pass(TERM.saturating_sub(Duration::from_secs(1)));
         assert_eq!(queue.extend(&held, TERM).await.unwrap(), Ok(()));
         assert_eq!(numbers(&lease(queue, 1).await), NOTHING);
     }

@@ -270,7 +270,7 @@ async fn follows_without_a_gap(before: u64, after: u64, steps: Vec<Step>) -> (Ve
     let setting = Setting::new(0);
     setting.store.add_events((1..=before).map(|position| event(position, Some(holder(7)))));
     let mut stream = setting.follow(EventFilter::Owner(holder(7)), Some(after)).await;
-    let (mut head, mut told, mut heard) = (before, before, Vec::new());
+    let (mut head, mut told, mut got) = (before, before, Vec::new());
     for step in steps {
         match step {
             Step::Commit(mine) => {
@@ -293,7 +293,7 @@ async fn follows_without_a_gap(before: u64, after: u64, steps: Vec<Step>) -> (Ve
             Step::Listen(count) => {
                 for _ in 0..count {
                     let Some(Some(item)) = stream.next().now_or_never() else { break };
-                    heard.push(item);
+                    got.push(item);
                 }
             }
         }
@@ -302,15 +302,15 @@ async fn follows_without_a_gap(before: u64, after: u64, steps: Vec<Step>) -> (Ve
     setting.store.add_events([event(head + 1, Some(holder(7)))]);
     setting.tell([head + 1]);
     while let Some(Some(item)) = stream.next().now_or_never() {
-        heard.push(item);
+        got.push(item);
     }
-    let heard = heard.into_iter().map(|item| match item {
+    let got = got.into_iter().map(|item| match item {
         FeedItem::Event(event) => event.position.get(),
         FeedItem::Reset { head } => panic!("reset to {head}"),
     });
     let mine = setting.store.events().into_iter().filter(|e| e.owner == Some(holder(7)));
     let due = mine.map(|e| e.position.get()).filter(|position| *position > after);
-    (heard.collect(), due.collect())
+    (got.collect(), due.collect())
 }
 
 proptest! {
@@ -321,8 +321,8 @@ proptest! {
         steps in prop::collection::vec(step(), 0..40),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (heard, due) =
+        let (got, due) =
             runtime.block_on(follows_without_a_gap(before, after.min(before), steps));
-        prop_assert_eq!(heard, due);
+        prop_assert_eq!(got, due);
     }
 }

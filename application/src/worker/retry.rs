@@ -38,7 +38,7 @@ mod tests {
         let policy = RetryPolicy {
             attempts: 40,
             first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(60),
+            longest_pause: Duration::from_mins(1),
         };
         for (attempt, full) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (39, 60)] {
             let pause = policy.pause(attempt).unwrap();

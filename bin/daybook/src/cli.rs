@@ -135,7 +135,7 @@ pub(crate) struct WorkerOptions {
     /// How long a plain text task takes
     #[arg(long, env = "DAYBOOK_TEXT_TASK_DURATION", default_value = "2s", value_parser = parse_duration)]
     pub text_task_duration: Duration,
-    /// The mail server, such as smtps://user:password@mail.example.com; without one, mail is
+    /// The mail server, such as `smtps://user:password@mail.example.com`; without one, mail is
     /// written to the log
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<String>,

@@ -26,9 +26,9 @@ const TAIL: usize = 8_192;
 /// How often a command is decided again when others moved what it depends on.
 const DECISIONS: u32 = 8;
 /// How long it is remembered that there is no such account or order.
-const ABSENT_TTL: Duration = Duration::from_secs(60);
+const ABSENT_TTL: Duration = Duration::from_mins(1);
 const WORKER_POLL: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// The engines that the environment names and this version does not have.
 const OTHER_ENGINES: [&str; 3] = ["REDIS_URL", "REDIS_ADDR", "AMQP_URL"];

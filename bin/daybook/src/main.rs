@@ -1,5 +1,6 @@
 //! Daybook: the composition root. It reads the configuration, puts the adapters behind the ports,
 //! and runs what was asked for. Nothing is decided here.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod cli;
 mod engines;
@@ -15,6 +16,10 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 use startup::StartupError;
+
+/// Requests are many small allocations on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -18,7 +18,7 @@ use crate::startup::{StartupError, told_to_stop};
 
 /// How many batches of events a subscriber may be behind before it reads them from the journal.
 const BUS_BATCHES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
-const FORGET_IDLE_EVERY: Duration = Duration::from_secs(60);
+const FORGET_IDLE_EVERY: Duration = Duration::from_mins(1);
 
 pub(crate) async fn serve(
     common: &CommonOptions,
@@ -86,13 +86,11 @@ pub(crate) async fn serve(
     };
     stop.drain(server, running, options.drain).await;
     engines.database.close().await;
-    match failed {
-        None => {
-            tracing::info!("stopped");
-            Ok(())
-        }
-        Some(part) => Err(StartupError::Failed(format!("the {part} stopped unexpectedly"))),
+    if let Some(part) = failed {
+        return Err(StartupError::Failed(format!("the {part} stopped unexpectedly")));
     }
+    tracing::info!("stopped");
+    Ok(())
 }
 
 fn journal(engines: &Engines) -> Arc<dyn Journal<daybook_application::Row>> {
@@ -146,9 +144,10 @@ impl Stop {
         report("relay", relay.await);
         report("housekeeper", housekeeper.await);
         // It ends when the last command is answered; nobody can hand in another.
-        match tokio::time::timeout(patience, appender).await {
-            Ok(ended) => report("appender", ended),
-            Err(_) => tracing::warn!("commands were still waiting when the time for them was over"),
+        if let Ok(ended) = tokio::time::timeout(patience, appender).await {
+            report("appender", ended);
+        } else {
+            tracing::warn!("commands were still waiting when the time for them was over");
         }
     }
 }

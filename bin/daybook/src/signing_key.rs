@@ -16,17 +16,14 @@ pub(crate) fn signing_key(
     configured: Option<&Path>,
     database: &Path,
 ) -> Result<SigningKey, StartupError> {
-    match configured {
-        Some(file) => read(file),
-        None => {
-            let file = database.with_extension("key");
-            if !file.exists() {
-                make(&file)
-                    .map_err(|error| StartupError::SigningKey(file.clone(), error.to_string()))?;
-            }
-            read(&file)
-        }
+    if let Some(file) = configured {
+        return read(file);
     }
+    let file = database.with_extension("key");
+    if !file.exists() {
+        make(&file).map_err(|error| StartupError::SigningKey(file.clone(), error.to_string()))?;
+    }
+    read(&file)
 }
 
 fn read(file: &Path) -> Result<SigningKey, StartupError> {

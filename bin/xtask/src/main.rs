@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::step::Step;
+use crate::step::{Step, words};
 
 /// Developer commands of Daybook.
 #[derive(Parser)]
@@ -62,13 +62,15 @@ impl Task {
 }
 
 fn test(args: Vec<String>, nextest: bool) -> Vec<Step> {
-    if !nextest {
-        return vec![Step::cargo("test --workspace --all-features").args(args)];
+    let runner = if nextest { "nextest run" } else { "test" };
+    let tests = Step::cargo(runner).args(words("--workspace --all-features"));
+    if !args.is_empty() {
+        return vec![tests.args(args)];
     }
-    let everything = args.is_empty();
-    let tests = Step::cargo("nextest run --workspace --all-features").args(args);
+    // Whoever runs everything wants to know of everything that fails.
+    let tests = tests.args(words("--no-fail-fast"));
     // nextest does not run the examples in the documentation.
-    let examples = everything.then(|| Step::cargo("test --workspace --all-features --doc"));
+    let examples = nextest.then(|| Step::cargo("test --workspace --all-features --doc"));
     std::iter::once(tests).chain(examples).collect()
 }
 
@@ -103,7 +105,10 @@ mod tests {
 
     #[test]
     fn a_fresh_machine_tests_with_cargo_alone() {
-        assert_eq!(lines(&test(Vec::new(), false)), ["cargo test --workspace --all-features"]);
+        assert_eq!(
+            lines(&test(Vec::new(), false)),
+            ["cargo test --workspace --all-features --no-fail-fast"]
+        );
     }
 
     #[test]
@@ -111,7 +116,7 @@ mod tests {
         assert_eq!(
             lines(&test(Vec::new(), true)),
             [
-                "cargo nextest run --workspace --all-features",
+                "cargo nextest run --workspace --all-features --no-fail-fast",
                 "cargo test --workspace --all-features --doc",
             ]
         );

@@ -17,7 +17,7 @@ pub(crate) struct Step {
 impl Step {
     /// `cargo` with these arguments, separated by blanks.
     pub(crate) fn cargo(args: &str) -> Self {
-        Self::program("cargo").args(args.split(' ').map(str::to_owned))
+        Self::program("cargo").args(words(args))
     }
 
     /// Another program.
@@ -78,6 +78,11 @@ impl fmt::Display for Step {
 /// Runs the steps one after the other, up to the first that fails; its code is the answer.
 pub(crate) fn run(steps: &[Step]) -> ExitCode {
     steps.iter().find_map(|step| step.run().err()).unwrap_or(ExitCode::SUCCESS)
+}
+
+/// Arguments that are separated by blanks.
+pub(crate) fn words(args: &str) -> impl Iterator<Item = String> {
+    args.split(' ').map(str::to_owned)
 }
 
 /// Whether cargo-nextest is installed.

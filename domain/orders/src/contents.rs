@@ -91,10 +91,7 @@ impl Contents {
     ///
     /// # Errors
     /// [`InvalidContents`] where they can never have been ordered.
-    pub fn from_lines(
-        lines: Vec<OrderLine>,
-        currency: Currency,
-    ) -> Result<Self, InvalidContents> {
+    pub fn from_lines(lines: Vec<OrderLine>, currency: Currency) -> Result<Self, InvalidContents> {
         if lines.is_empty() || lines.len() > Self::MAX_LINES {
             return Err(InvalidContents::LineCount);
         }

@@ -62,6 +62,8 @@ pub(super) async fn plan(db: &impl ConnectionTrait, batch: &[Entry<Row>]) -> Res
     let mut remembered = remembered(db, batch).await?;
     let mut emails = registered_emails(db, batch).await?;
     let mut used: HashSet<ScopedKey<'_>> = HashSet::new();
+    // Streams that entries which are left out have events in.
+    let mut left_out: HashSet<&StreamId> = HashSet::new();
     let mut position = restored(head(db).await?)?;
     let mut verdicts = Vec::with_capacity(batch.len());
     for entry in batch {
@@ -69,14 +71,20 @@ pub(super) async fn plan(db: &impl ConnectionTrait, batch: &[Entry<Row>]) -> Res
         if let Some(stored) =
             key.and_then(|(scope, key)| remembered.remove(&(scope, key.to_owned())))
         {
+            used.extend(key);
+            left_out.extend(entry.events.iter().map(|event| &event.stream));
             verdicts.push(Verdict::Replay(stored));
             continue;
         }
         let moved = entry.expected.iter().any(|(stream, version)| {
-            present.get(stream).copied().unwrap_or(Version::ZERO) != *version
+            // Decided on what an entry would have left: by chance others may have brought the
+            // stream to the same version.
+            left_out.contains(stream)
+                || present.get(stream).copied().unwrap_or(Version::ZERO) != *version
         });
         let taken = new_emails(entry).any(|email| emails.contains(email));
         if moved || taken || key.is_some_and(|key| used.contains(&key)) {
+            left_out.extend(entry.events.iter().map(|event| &event.stream));
             verdicts.push(Verdict::Conflict);
             continue;
         }

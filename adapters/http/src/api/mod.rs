@@ -64,7 +64,10 @@ pub(crate) struct Context {
 
 /// The receipt of a command, or the problem its refusal is.
 fn receipt(outcome: &Outcome) -> Result<&Receipt, Problem> {
-    outcome.result.as_ref().map_err(|rejection| rejection.clone().into())
+    outcome
+        .result
+        .as_ref()
+        .map_err(|rejection| Problem::refusal(rejection.clone(), outcome.replayed))
 }
 
 /// A receipt that the command never gives.

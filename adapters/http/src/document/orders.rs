@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, decimal, time};
+use crate::body::objects;
 use crate::scalars::{AmountText, Count, DateTime, Decimal};
 
 /// An order to be made: both fields, or no body at all.
@@ -19,7 +20,7 @@ pub(crate) struct NewOrder {
     #[oai(skip_serializing_if_is_none)]
     pub currency_code: Option<String>,
     /// What is ordered: 1 to 100 lines.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     #[oai(skip_serializing_if_is_none)]
     pub lines: Option<Vec<NewOrderLine>>,
 }

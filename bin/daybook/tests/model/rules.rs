@@ -255,7 +255,7 @@ impl Rules {
                 return Ok(Answer::Made(Thing::Account(self.accounts.len() - 1)));
             }
             What::Rename { account, name } => {
-                self.own(*account, holder)?.name = format!("Name {name}")
+                self.own(*account, holder)?.name = format!("Name {name}");
             }
             What::Close { account } => {
                 let account = self.own(*account, holder)?;
@@ -356,10 +356,10 @@ impl Rules {
     pub(crate) fn learn(&mut self, answer: &Answer, receipt: &Receipt) {
         match (answer, receipt) {
             (Answer::Made(Thing::Account(number)), Receipt::AccountOpened(id)) => {
-                self.accounts[*number].id = Some(*id)
+                self.accounts[*number].id = Some(*id);
             }
             (Answer::Made(Thing::Order(number)), Receipt::OrderCreated(id)) => {
-                self.orders[*number].id = Some(*id)
+                self.orders[*number].id = Some(*id);
             }
             (Answer::Done, Receipt::Done | Receipt::Moved { .. } | Receipt::Transferred(_)) => {}
             _ => panic!("{answer:?} was answered {receipt:?}"),

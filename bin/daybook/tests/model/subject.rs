@@ -63,8 +63,8 @@ impl Subject {
         let shared = Arc::new(database.clone());
         let cache = ReadCache {
             cache: Arc::new(MemoryCache::new(1 << 20)),
-            ttl: Duration::from_secs(600),
-            absent_ttl: Duration::from_secs(60),
+            ttl: Duration::from_mins(10),
+            absent_ttl: Duration::from_mins(1),
         };
         let reads = Reads::new(shared.clone(), shared.clone(), Some(cache));
         let ports = Ports {
