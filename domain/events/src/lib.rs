@@ -7,7 +7,6 @@
 //! To add a kind of event, define its data next to the aggregate it belongs to and list it in that
 //! crate's [`event_payload!`] invocation. To add a port, give it a file under `ports/`, state its
 //! promises there, and write the suite that holds an adapter to them.
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod aggregate;
 mod entry;
