@@ -122,7 +122,7 @@ async fn connect(
             .foreign_keys(true)
             .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", "4000")
-            .statement_cache_capacity(256)
+            .statement_cache_capacity(512)
     });
     sea_orm::Database::connect(options).await.map_err(|error| explain(settings, &error))
 }

@@ -3,13 +3,15 @@
 use daybook_accounts::RepositoryError as AccountsError;
 use daybook_events::{JournalError, QueueError};
 use daybook_orders::RepositoryError as OrdersError;
-use sea_orm::DbErr;
+use sea_orm::{DbErr, SqlErr};
 
 /// What a read or write of the database can end in.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Unavailable(String),
     Corrupt(String),
+    /// A row that has to be unique is there already.
+    Exists,
 }
 
 impl Fault {
@@ -21,6 +23,9 @@ impl Fault {
 
 impl From<DbErr> for Fault {
     fn from(error: DbErr) -> Self {
+        if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
+            return Self::Exists;
+        }
         match error {
             DbErr::Type(detail) | DbErr::Json(detail) => Self::Corrupt(detail),
             other => Self::Unavailable(other.to_string()),
@@ -35,6 +40,7 @@ macro_rules! into_port_error {
                 match fault {
                     Fault::Unavailable(detail) => Self::Unavailable(detail),
                     Fault::Corrupt(detail) => Self::Corrupt(detail),
+                    Fault::Exists => Self::Corrupt("a row that has to be unique is there already".to_owned()),
                 }
             }
         })+

@@ -10,12 +10,14 @@ pub(crate) struct Insert<const N: usize> {
     pub on_conflict: &'static str,
 }
 
+/// Up to so many rows every number of them has a statement of its own.
+const SMALL: usize = 63;
 /// SQLite takes 32 766 parameters in a statement.
 const MOST_PARAMETERS: usize = 32_000;
 
 impl<const N: usize> Insert<N> {
-    /// Inserts the rows. They are sent in groups whose sizes are powers of two, so that there are
-    /// few different statements and each stays prepared.
+    /// Inserts the rows, in groups of few different sizes, so that each size's statement stays
+    /// prepared: every step to the database and back counts as much as many rows do.
     pub(crate) async fn run(
         &self,
         db: &impl ConnectionTrait,
@@ -52,9 +54,11 @@ impl<const N: usize> Insert<N> {
 
 fn group_size(left: usize, columns: usize) -> usize {
     let most = MOST_PARAMETERS / columns;
-    let largest = left.min(most);
+    if left <= SMALL.min(most) {
+        return left;
+    }
     // The highest power of two that fits.
-    1 << largest.ilog2()
+    1 << left.min(most).ilog2()
 }
 
 /// Repeats the last of some values until their number is a power of two: lists of a few different
@@ -72,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_powers_of_two_within_the_limit() {
+    fn groups_have_few_sizes_within_the_limit() {
         let mut left = 1_000;
         let mut sizes = Vec::new();
         while left > 0 {
@@ -80,7 +84,7 @@ mod tests {
             sizes.push(size);
             left -= size;
         }
-        assert_eq!(sizes, [512, 256, 128, 64, 32, 8]);
+        assert_eq!(sizes, [512, 256, 128, 64, 40]);
         assert!(group_size(100_000, 12) * 12 <= MOST_PARAMETERS);
     }
 

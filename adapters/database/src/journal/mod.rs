@@ -18,6 +18,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use plan::NewStreams;
+
 use crate::Database;
 use crate::accounts::{restored, stored};
 use crate::entities::{checkpoint, event, outcome};
@@ -30,12 +32,11 @@ const NO_HOLDER: Uuid = Uuid::nil();
 #[async_trait]
 impl Journal<Row> for Database {
     async fn append(&self, batch: &[Entry<Row>]) -> Result<Vec<EntryOutcome>, JournalError> {
-        let transaction = self.begin().await.map_err(Fault::from)?;
-        let plan = plan::plan(&transaction, batch).await?;
-        rows::write(&transaction, batch, &plan).await?;
-        // Past this point only the database knows; an error does not say what became of it.
-        transaction.commit().await.map_err(|error| JournalError::Unknown(error.to_string()))?;
-        Ok(plan.into_outcomes(batch))
+        match self.try_append(batch, NewStreams::Believed).await {
+            Err(AppendError::Exists) => {}
+            ended => return ended.map_err(AppendError::into_port),
+        }
+        self.try_append(batch, NewStreams::LookedUp).await.map_err(AppendError::into_port)
     }
 
     async fn find_entries(
@@ -164,6 +165,49 @@ impl Journal<Row> for Database {
             Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
             Err(error) => Err(Fault::from(error).into()),
         }
+    }
+}
+
+/// Why a batch was not appended.
+enum AppendError {
+    /// Something that was believed to be new is there.
+    Exists,
+    Port(JournalError),
+}
+
+impl AppendError {
+    fn into_port(self) -> JournalError {
+        match self {
+            Self::Exists => {
+                JournalError::Corrupt("a row that was looked for and not found is there".to_owned())
+            }
+            Self::Port(error) => error,
+        }
+    }
+}
+
+impl From<Fault> for AppendError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Exists => Self::Exists,
+            other => Self::Port(other.into()),
+        }
+    }
+}
+
+impl Database {
+    async fn try_append(
+        &self,
+        batch: &[Entry<Row>],
+        new_streams: NewStreams,
+    ) -> Result<Vec<EntryOutcome>, AppendError> {
+        let transaction = self.begin().await.map_err(Fault::from)?;
+        let plan = plan::plan(&transaction, batch, new_streams).await?;
+        rows::write(&transaction, batch, &plan).await?;
+        // Past this point only the database knows; an error does not say what became of it.
+        let unknown = |error: DbErr| AppendError::Port(JournalError::Unknown(error.to_string()));
+        transaction.commit().await.map_err(unknown)?;
+        Ok(plan.into_outcomes(batch))
     }
 }
 

@@ -15,6 +15,14 @@ use crate::entities::{holder, outcome};
 use crate::error::Fault;
 use crate::insert::padded;
 
+/// Whether streams that an entry begins are looked up. They hardly ever exist: the unique index
+/// on a stream's versions says so when they do, and then the batch is planned again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewStreams {
+    Believed,
+    LookedUp,
+}
+
 /// What becomes of each entry of a batch, in order.
 pub(super) struct Plan(Vec<Verdict>);
 
@@ -57,8 +65,12 @@ pub(super) fn scoped(record: &IdempotencyRecord) -> ScopedKey<'_> {
 
 /// Compares what the entries expect with what is stored, under the write lock. An entry that is
 /// accepted moves its streams on for those that come after it.
-pub(super) async fn plan(db: &impl ConnectionTrait, batch: &[Entry<Row>]) -> Result<Plan, Fault> {
-    let mut present = stream_versions(db, batch).await?;
+pub(super) async fn plan(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+    new_streams: NewStreams,
+) -> Result<Plan, Fault> {
+    let mut present = stream_versions(db, batch, new_streams).await?;
     let mut remembered = remembered(db, batch).await?;
     let mut emails = registered_emails(db, batch).await?;
     let mut used: HashSet<ScopedKey<'_>> = HashSet::new();
@@ -102,9 +114,21 @@ pub(super) async fn plan(db: &impl ConnectionTrait, batch: &[Entry<Row>]) -> Res
 async fn stream_versions<'a>(
     db: &impl ConnectionTrait,
     batch: &'a [Entry<Row>],
+    new_streams: NewStreams,
 ) -> Result<HashMap<&'a StreamId, Version>, Fault> {
-    let streams: HashSet<&StreamId> =
-        batch.iter().flat_map(|entry| &entry.expected).map(|(stream, _)| stream).collect();
+    let looked_up = |entry: &&'a Entry<Row>, stream: &StreamId| {
+        new_streams == NewStreams::LookedUp
+            || !entry
+                .events
+                .iter()
+                .any(|event| event.stream == *stream && event.version == Version::new(1))
+    };
+    let streams: HashSet<&StreamId> = batch
+        .iter()
+        .flat_map(|entry| entry.expected.iter().map(move |(stream, _)| (entry, stream)))
+        .filter(|(entry, stream)| looked_up(entry, stream))
+        .map(|(_, stream)| stream)
+        .collect();
     let names = streams.iter().map(|stream| stream.as_str()).collect();
     let found: HashMap<String, Version> = versions(db, names).await?.into_iter().collect();
     Ok(streams
