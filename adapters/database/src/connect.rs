@@ -1,5 +1,8 @@
 //! Opening the database and bringing its schema up to date.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,6 +71,7 @@ impl Database {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, OpenError> {
+        make(settings)?;
         let writer = connect(settings, 1).await?;
         check(settings, &writer).await?;
         migrate(settings, &writer).await?;
@@ -98,6 +102,18 @@ pub(crate) fn immediate() -> TransactionOptions {
     }
 }
 
+/// Makes the file where there is none. It holds addresses and password hashes: it is its owner's alone.
+fn make(settings: &DatabaseSettings) -> Result<(), OpenError> {
+    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&settings.file);
+    match new {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => {
+            Err(OpenError::Unusable { file: settings.file.clone(), reason: error.to_string() })
+        }
+    }
+}
+
 async fn connect(
     settings: &DatabaseSettings,
     connections: u32,
@@ -114,7 +130,6 @@ async fn connect(
     options.map_sqlx_sqlite_opts(move |sqlite| {
         sqlite
             .filename(&file)
-            .create_if_missing(true)
             .auto_vacuum(SqliteAutoVacuum::None)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)

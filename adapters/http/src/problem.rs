@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, Registry,
+};
 use poem_openapi::types::{Example, Type};
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
@@ -308,9 +310,29 @@ fn meta(status: u16) -> MetaResponse {
         status_range: None,
         content: vec![MetaMediaType {
             content_type: Problem::CONTENT_TYPE,
-            schema: ProblemDocument::schema_ref(),
+            schema: ProblemDocument::schema_ref().merge(MetaSchema {
+                example: serde_json::to_value(Problem::new(example_of(status)).document()).ok(),
+                ..MetaSchema::ANY
+            }),
         }],
         headers,
+    }
+}
+
+/// A kind of problem with this status, for the documentation.
+const fn example_of(status: u16) -> Kind {
+    match status {
+        400 => Kind::InvalidBody,
+        401 => Kind::Unauthenticated,
+        404 => Kind::NotFound,
+        408 => Kind::RequestTimeout,
+        409 => Kind::InsufficientFunds,
+        413 => Kind::BodyTooLarge,
+        415 => Kind::UnsupportedMediaType,
+        422 => Kind::KeyReused,
+        429 => Kind::RateLimited,
+        503 => Kind::Unavailable,
+        _ => Kind::Internal,
     }
 }
 
@@ -336,6 +358,8 @@ failures! {
     Making [400, 401, 408, 409, 413, 415, 422, 429, 500, 503];
     /// Of changing one thing.
     Changing [400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of renaming an account, which takes no idempotency key.
+    Renaming [400, 401, 404, 408, 413, 415, 429, 500, 503];
     /// Of closing an account, which takes no body.
     Closing [400, 401, 404, 429, 500, 503];
     /// Of asking whether the service is ready.

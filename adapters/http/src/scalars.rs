@@ -182,6 +182,13 @@ pub(crate) fn read_uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
+/// An id in a body, as a caller writes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct IdText(pub String);
+
+scalar!(IdText, MetaSchema::new_with_format("string", "uuid"));
+
 /// An idempotency key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -12,6 +12,7 @@ use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::middleware::CatchPanic;
+use poem::web::Redirect;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response};
 use poem_openapi::error::ParseParamError;
 use poem_openapi::{OpenApi, OpenApiService};
@@ -162,10 +163,10 @@ fn described<T: OpenApi>(groups: T) -> OpenApiService<T, ()> {
     OpenApiService::new(groups, "Daybook", env!("CARGO_PKG_VERSION"))
         .description(
             "Accounts, orders, notifications and tasks, all from one log. Every error is a problem document \
-             (RFC 9457) with a stable `type`; every write answers the position of its last event in \
+             (RFC 9457) with a stable `type`; every write that is done answers the position of its last event in \
              `Daybook-Position`; every POST that changes something takes an `Idempotency-Key`.",
         )
-        .license(poem_openapi::LicenseObject::new("MIT"))
+        .license(poem_openapi::LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
         .server("/")
 }
 
@@ -214,6 +215,7 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
         let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), request_id = %id);
         let path = request.uri().path().to_owned();
         let answered = match path.as_str() {
+            "/" => Ok(Redirect::see_other("/docs").into_response()),
             "/docs" => self.docs.call(request).await.map(IntoResponse::into_response),
             "/openapi.json" => self.document.call(request).await.map(IntoResponse::into_response),
             _ => self.api.call(request).instrument(span).await.map(IntoResponse::into_response),

@@ -45,10 +45,15 @@ impl EmailHandler {
     }
 
     fn read(payload: &str) -> Result<EmailPayload, String> {
-        let payload: EmailPayload = serde_json::from_str(payload).map_err(|_| {
+        let shape = || {
             "the payload of send_email is an object with to, and optionally subject and text"
                 .to_owned()
-        })?;
+        };
+        // Serde would take a list of the values for the object.
+        if !payload.starts_with('{') {
+            return Err(shape());
+        }
+        let payload: EmailPayload = serde_json::from_str(payload).map_err(|_| shape())?;
         if payload.to.parse::<Email>().is_err() {
             return Err("to is not an email address".to_owned());
         }
@@ -79,6 +84,15 @@ pub struct TextHandler {
 }
 
 impl TextHandler {
+    /// What is wrong with a payload; `None` where it can be processed.
+    pub fn fault(payload: &str) -> Option<String> {
+        Self::read(payload).err()
+    }
+
+    fn read(payload: &str) -> Result<String, String> {
+        serde_json::from_str(payload).map_err(|_| "the payload of text is a string".to_owned())
+    }
+
     /// Takes so long for each.
     pub const fn new(duration: Duration) -> Self {
         Self { duration }
@@ -88,8 +102,7 @@ impl TextHandler {
 #[async_trait]
 impl TaskHandler for TextHandler {
     async fn handle(&self, lease: &Lease) -> Result<(), TaskFailure> {
-        let text: String = serde_json::from_str(lease.payload.get())
-            .map_err(|_| TaskFailure::Hopeless("the payload of text is a string".to_owned()))?;
+        let text = Self::read(lease.payload.get()).map_err(TaskFailure::Hopeless)?;
         tracing::info!(task_id = %lease.task_id, "Processing: {text}");
         tokio::time::sleep(self.duration).await;
         tracing::info!(task_id = %lease.task_id, "Done.");

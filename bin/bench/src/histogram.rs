@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Buckets per doubling: a quantile is off by at most 1/32.
 const STEPS: u32 = 32;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
@@ -9,7 +11,7 @@ const STEP_BITS: u32 = STEPS.trailing_zeros();
 const BUCKETS: usize = ((u32::BITS - STEP_BITS + 1) * STEPS) as usize;
 
 /// How many durations there were of about each length.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Histogram {
     buckets: Box<[u64]>,
     count: u64,

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -21,7 +22,7 @@ use crate::machine;
 use crate::options::Pace;
 
 /// How long after its end a turn waits for the replies still due, and how long a connection may take.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// A load to put on a server.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(crate) struct Load {
 }
 
 /// What came of it.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Outcome {
     /// Answers in all, warm-up included.
     pub(crate) answers: u64,
@@ -54,7 +55,7 @@ pub(crate) struct Outcome {
 }
 
 /// Requests that were not answered as expected.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Failures {
     /// How many.
     pub(crate) count: u64,
@@ -99,7 +100,7 @@ impl Load {
     async fn put(&self) -> Result<Outcome, BenchError> {
         let streams = self.connect().await?;
         let window = Window::of(self.pace);
-        let share = (self.pace.most_requests / u64::from(self.connections.max(1))).max(1);
+        let share = self.pace.share(self.connections);
         let request: Arc<[u8]> = self.request.as_slice().into();
         let mut tasks = JoinSet::new();
         for stream in streams {
@@ -132,7 +133,13 @@ impl Load {
 }
 
 /// Waits for all clients and adds up what they counted.
-async fn gather(tasks: &mut JoinSet<Tally>, window: Window) -> Result<Outcome, BenchError> {
+///
+/// # Errors
+/// Where the run was asked to end.
+pub(crate) async fn gather(
+    tasks: &mut JoinSet<Tally>,
+    window: Window,
+) -> Result<Outcome, BenchError> {
     let mut total = Tally::new(window.start);
     let deadline = (window.end + GRACE).into();
     loop {
@@ -163,29 +170,50 @@ async fn gather(tasks: &mut JoinSet<Tally>, window: Window) -> Result<Outcome, B
 
 /// The time in which answers count.
 #[derive(Clone, Copy)]
-struct Window {
+pub(crate) struct Window {
     start: Instant,
     end: Instant,
 }
 
 impl Window {
-    fn of(pace: Pace) -> Self {
+    /// From now on, after the warm-up.
+    pub(crate) fn of(pace: Pace) -> Self {
         let start = Instant::now() + pace.warm_up;
         Self { start, end: start + pace.measured }
     }
 }
 
 /// What one client counted.
-struct Tally {
+pub(crate) struct Tally {
     answers: u64,
     latencies: Histogram,
-    failures: Failures,
+    /// What was not answered as expected.
+    pub(crate) failures: Failures,
     ended: Instant,
 }
 
 impl Tally {
-    fn new(ended: Instant) -> Self {
+    /// Nothing counted yet; so far it has lasted until `ended`.
+    pub(crate) fn new(ended: Instant) -> Self {
         Self { answers: 0, latencies: Histogram::new(), failures: Failures::default(), ended }
+    }
+
+    /// Notes that something has ended, and whether it was an answer. Gives whether there is time for another.
+    pub(crate) fn note(
+        &mut self,
+        window: Window,
+        sent: Instant,
+        now: Instant,
+        answered: bool,
+    ) -> bool {
+        self.ended = now;
+        if answered {
+            self.answers += 1;
+            if now >= window.start && now < window.end {
+                self.latencies.record(now - sent);
+            }
+        }
+        now < window.end
     }
 
     fn merge(&mut self, other: Self) {
@@ -214,21 +242,18 @@ impl Client {
         for _ in 0..self.share {
             let answered = self.exchange().await;
             let now = Instant::now();
-            tally.ended = now;
+            let expected =
+                answered.as_ref().is_ok_and(|frame| frame.status == self.expected_status);
+            let time_left = tally.note(self.window, sent, now, expected);
             match answered {
-                Ok(frame) if frame.status == self.expected_status => {
-                    tally.answers += 1;
-                    if now >= self.window.start && now < self.window.end {
-                        tally.latencies.record(now - sent);
-                    }
-                }
+                Ok(_) if expected => {}
                 Ok(frame) => tally.failures.add(|| self.unexpected(frame)),
                 Err(reason) => {
                     tally.failures.add(|| reason);
                     break;
                 }
             }
-            if now >= self.window.end {
+            if !time_left {
                 break;
             }
             sent = now;

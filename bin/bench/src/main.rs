@@ -10,6 +10,7 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod controls;
+mod direct;
 mod error;
 mod figures;
 mod histogram;
@@ -47,8 +48,10 @@ struct Cli {
 enum Command {
     /// Cached GET /accounts/{id} beside a bare poem route.
     P1,
-    /// Durable POST /orders on the embedded database, 256 clients, beside raw rusqlite.
+    /// Durable create-order commands on the embedded database, 256 clients, beside raw rusqlite; also over HTTP.
     P12,
+    /// Durable POST /orders on the embedded database, 256 clients, beside raw rusqlite.
+    P12Http,
     /// Durable POST /orders on the embedded database, 64 clients, beside an in-memory service.
     P14,
     /// Time to the first answer, and idle memory.
@@ -64,18 +67,30 @@ enum Command {
     /// Serves POST /orders from memory, by poem.
     #[command(hide = true)]
     ControlOrders,
+    /// Creates orders without HTTP, and prints what came of it.
+    #[command(hide = true)]
+    ProductCommands {
+        /// The database's file; it is made.
+        database: PathBuf,
+        /// Commands in flight.
+        clients: u32,
+    },
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let figures = match cli.command.unwrap_or(Command::All) {
         Command::P1 => vec![Figure::CachedRead],
-        Command::P12 => vec![Figure::DurableOrders],
+        Command::P12 => vec![Figure::DurableOrders, Figure::DurableOrdersOverHttp],
+        Command::P12Http => vec![Figure::DurableOrdersOverHttp],
         Command::P14 => vec![Figure::OrdersBesideMemory],
         Command::Start => vec![Figure::Start],
         Command::All => Figure::ALL.to_vec(),
         Command::ControlPoem { reply } => return exit_code(&controls::bare_route::serve(&reply)),
         Command::ControlOrders => return exit_code(&controls::memory_orders::serve()),
+        Command::ProductCommands { database, clients } => {
+            return exit_code(&direct::run(&database, clients, cli.options.pace()));
+        }
     };
     exit_code(&measure(&figures, &cli.options))
 }

@@ -47,6 +47,13 @@ pub(crate) struct Pace {
     pub(crate) most_requests: u64,
 }
 
+impl Pace {
+    /// The requests of one of so many clients.
+    pub(crate) fn share(self, clients: u32) -> u64 {
+        (self.most_requests / u64::from(clients.max(1))).max(1)
+    }
+}
+
 impl Options {
     /// How long a turn lasts.
     pub(crate) fn pace(&self) -> Pace {

@@ -1,4 +1,5 @@
-//! A child process that serves HTTP, ended and reaped with the value that stands for it.
+//! Child processes, ended and reaped with the value that stands for them: those that serve HTTP, and those that do one
+//! thing and end.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -18,7 +19,7 @@ const ANNOUNCEMENT: &str = "http://127.0.0.1:";
 
 /// A server that runs as a child.
 pub(crate) struct Process {
-    child: Child,
+    child: Reaped,
     address: SocketAddr,
     begun: Instant,
 }
@@ -38,11 +39,10 @@ impl Process {
         let error_file = File::create(&errors).doing(format!("making {}", errors.display()))?;
         let begun = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(error_file).spawn();
-        let mut starting =
-            Starting { child: Some(child.doing(format!("starting {name}"))?), name, errors };
+        let child = Reaped(child.doing(format!("starting {name}"))?);
+        let mut starting = Starting { child, name, errors };
         let address = starting.address()?;
-        let child = starting.child.take().ok_or_else(|| BenchError::failed("the child is gone"))?;
-        Ok(Self { child, address, begun })
+        Ok(Self { child: starting.child, address, begun })
     }
 
     /// Where it listens.
@@ -57,32 +57,71 @@ impl Process {
 
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 }
 
-impl Drop for Process {
+/// Runs a child to its end and gives what it wrote to its standard output.
+///
+/// # Errors
+/// Where it does not start, fails, takes longer than `patience`, or the run was asked to end.
+pub(crate) fn run_to_end(
+    name: &str,
+    command: &mut Command,
+    folder: &Path,
+    patience: Duration,
+) -> Result<String, BenchError> {
+    let [output, errors] =
+        ["stdout", "stderr"].map(|stream| folder.join(format!("{name}.{stream}")));
+    let create = |path: &Path| File::create(path).doing(format!("making {}", path.display()));
+    command.stdin(Stdio::null()).stdout(create(&output)?).stderr(create(&errors)?);
+    let mut child = Reaped(command.spawn().doing(format!("starting {name}"))?);
+    let deadline = Instant::now() + patience;
+    let status = loop {
+        interrupt::check()?;
+        if let Some(status) = child.0.try_wait().doing(format!("waiting for {name}"))? {
+            break status;
+        }
+        if Instant::now() >= deadline {
+            return Err(failure(name, "did not end in time", &errors));
+        }
+        interrupt::sleep(interrupt::TICK)?;
+    };
+    if !status.success() {
+        return Err(failure(name, &format!("ended with {status}"), &errors));
+    }
+    fs::read_to_string(&output).doing(format!("reading {}", output.display()))
+}
+
+/// A child that does not outlive the value.
+struct Reaped(Child);
+
+impl Drop for Reaped {
     fn drop(&mut self) {
-        end(&mut self.child);
+        // Fails only where the child has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-fn end(child: &mut Child) {
-    // Fails only where the child has ended already.
-    let _ = child.kill();
-    let _ = child.wait();
+/// What a child did not do, with its last words.
+fn failure(name: &str, what: &str, errors: &Path) -> BenchError {
+    let errors = fs::read_to_string(errors).unwrap_or_default();
+    let lines: Vec<&str> = errors.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n");
+    BenchError::failed(format!("{name} {what}; it wrote:\n{last}"))
 }
 
 /// A child that does not listen yet.
 struct Starting<'a> {
-    child: Option<Child>,
+    child: Reaped,
     name: &'a str,
     errors: PathBuf,
 }
 
 impl Starting<'_> {
     fn address(&mut self) -> Result<SocketAddr, BenchError> {
-        let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
+        let stdout = self.child.0.stdout.take();
         let port =
             watch(stdout.ok_or_else(|| BenchError::failed("the child has no standard output"))?);
         let deadline = Instant::now() + PATIENCE;
@@ -100,18 +139,7 @@ impl Starting<'_> {
     }
 
     fn failure(&self, what: &str) -> BenchError {
-        let errors = fs::read_to_string(&self.errors).unwrap_or_default();
-        let lines: Vec<&str> = errors.lines().collect();
-        let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n");
-        BenchError::failed(format!("{} {what}; it wrote:\n{last}", self.name))
-    }
-}
-
-impl Drop for Starting<'_> {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            end(child);
-        }
+        failure(self.name, what, &self.errors)
     }
 }
 
@@ -165,6 +193,22 @@ mod tests {
             error.contains("ended before it listened") && error.contains("no port free"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_child_that_runs_to_its_end_gives_its_output_or_its_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |script, patience| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            run_to_end("child", &mut command, folder.path(), patience)
+        };
+        assert_eq!(run("echo 42", Duration::from_mins(1)).unwrap(), "42\n");
+        let error = run("echo no disk >&2; exit 3", Duration::from_mins(1)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("exit status: 3") && error.contains("no disk"), "{error}");
+        let error = run("exec sleep 600", Duration::from_millis(100)).unwrap_err().to_string();
+        assert!(error.contains("did not end in time"), "{error}");
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(crate) struct Heading<'a> {
     pub(crate) path: &'a str,
     /// Beside what.
     pub(crate) control: &'a str,
-    /// The ratio to reach.
-    pub(crate) goal: f64,
+    /// The ratio to reach, where there is one.
+    pub(crate) goal: Option<f64>,
     /// What a reader must know to judge it.
     pub(crate) notes: Vec<String>,
 }
@@ -65,15 +65,22 @@ pub(crate) fn comparison(heading: &Heading<'_>, result: &Comparison) -> Result<(
     side("product", &result.product);
     side("control", &result.control);
     if let Some(ratio) = result.ratio() {
-        let verdict = if ratio.median >= heading.goal { "reached" } else { "missed" };
         let spread = format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.least, ratio.most);
-        println!("    {:<8}  {spread:>32}  goal ≥ {:.2}: {verdict}", "ratio", heading.goal);
+        let verdict = heading.goal.map_or_else(
+            || "no goal".to_owned(),
+            |goal| {
+                let verdict = if ratio.median >= goal { "reached" } else { "missed" };
+                format!("goal ≥ {goal:.2}: {verdict}")
+            },
+        );
+        println!("    {:<8}  {spread:>32}  {verdict}", "ratio");
     }
     for note in &heading.notes {
         println!("    {note}");
     }
     load_note(result);
     disk_note(result);
+    batch_note(result);
     let failed = failures("product", &result.product.failures())
         | failures("control", &result.control.failures());
     if failed {
@@ -130,6 +137,14 @@ fn disk_note(result: &Comparison) {
         println!(
             "    on disk: {product:.0} bytes a command for the product, {control:.0} for the control"
         );
+    }
+}
+
+fn batch_note(result: &Comparison) {
+    for (name, side) in [("product", &result.product), ("control", &result.control)] {
+        if let Some(batch) = side.batch() {
+            println!("    {name}: {batch:.0} commands a transaction on average");
+        }
     }
 }
 

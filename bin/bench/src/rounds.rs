@@ -24,6 +24,8 @@ pub(crate) struct Turn {
     pub(crate) generator_busy: Option<f64>,
     /// Bytes of the database for one command.
     pub(crate) disk_bytes: Option<f64>,
+    /// Commands committed together, on average.
+    pub(crate) batch: Option<f64>,
 }
 
 impl Turn {
@@ -37,14 +39,24 @@ impl Turn {
         let used = used
             .zip(machine::process_time(server.id()))
             .map(|(before, after)| after.saturating_sub(before));
-        let server_time =
-            used.and_then(|used| used.checked_div(u32::try_from(outcome.answers).ok()?));
+        let answers = outcome.answers;
+        Ok((Self::of_outcome(outcome, used), answers))
+    }
+
+    /// What came of a load, and the processor time that the server used for it.
+    pub(crate) fn of_outcome(outcome: Outcome, used: Option<Duration>) -> Self {
         let Outcome { answers, measured, latencies, failures, generator_busy } = outcome;
+        let server_time = used.and_then(|used| used.checked_div(u32::try_from(answers).ok()?));
         let rate = per_second(latencies.count(), measured);
-        Ok((
-            Self { rate, latencies, failures, server_time, generator_busy, disk_bytes: None },
-            answers,
-        ))
+        Self {
+            rate,
+            latencies,
+            failures,
+            server_time,
+            generator_busy,
+            disk_bytes: None,
+            batch: None,
+        }
     }
 }
 
@@ -132,6 +144,11 @@ impl Side {
     pub(crate) fn disk_bytes(&self) -> Option<f64> {
         Some(Spread::of(self.turns.iter().filter_map(|turn| turn.disk_bytes))?.median)
     }
+
+    /// Commands committed together, on average.
+    pub(crate) fn batch(&self) -> Option<f64> {
+        Some(Spread::of(self.turns.iter().filter_map(|turn| turn.batch))?.median)
+    }
 }
 
 /// Both sides of a figure.
@@ -193,6 +210,7 @@ mod tests {
             server_time: None,
             generator_busy: None,
             disk_bytes: None,
+            batch: None,
         }
     }
 

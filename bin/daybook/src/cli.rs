@@ -5,16 +5,17 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use daybook_events::{Message, Topic};
 use humantime::parse_duration;
-use uuid::Uuid;
 
 /// Accounts, orders, notifications and tasks, all from one log.
 ///
 /// Without a command it serves: `daybook` is `daybook serve`.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -80,7 +81,7 @@ pub(crate) struct ServeOptions {
     pub signing_key_file: Option<PathBuf>,
     /// Holders (ids, separated by commas) who may see everything
     #[arg(long, env = "DAYBOOK_OPERATORS", value_delimiter = ',')]
-    pub operators: Vec<Uuid>,
+    pub operators: Vec<String>,
     /// How many connections there may be at a time
     #[arg(long, env = "DAYBOOK_CONNECTIONS", default_value = "16384")]
     pub connections: NonZeroUsize,
@@ -144,6 +145,13 @@ pub(crate) struct WorkerOptions {
     pub mail_from: String,
 }
 
+impl WorkerOptions {
+    /// The mail server; an empty setting is none.
+    pub(crate) fn mail_server(&self) -> Option<&str> {
+        self.smtp_url.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PublishOptions {
     /// The topic
@@ -162,6 +170,9 @@ pub(crate) struct PublishOptions {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SubscribeOptions {
+    /// Begin after this position of the log, and not now
+    #[arg(long)]
+    pub after: Option<u64>,
     /// The topic
     #[arg(long, default_value = Topic::DEFAULT)]
     pub topic: Topic,
@@ -180,6 +191,37 @@ pub(crate) struct EnqueueOptions {
     pub text: Option<String>,
 }
 
+impl Cli {
+    /// Reads the command line. Options of `serve` stand after it, where it is named: before another
+    /// command they would be ignored, and nobody learn of it.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().get_matches();
+        if let Some(stray) = stray_option(&matches) {
+            let text = format!(
+                "--{} is an option of serve: it stands after the command\n",
+                stray.replace('_', "-")
+            );
+            Self::command().error(ErrorKind::ArgumentConflict, text).exit();
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// An option of `serve` that was given before a command.
+fn stray_option(matches: &ArgMatches) -> Option<&str> {
+    matches.subcommand()?;
+    let common = ["database_url", "log", "log_format"];
+    let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let options = ServeOptions::augment_args(clap::Command::new("serve"));
+    let known: Vec<_> =
+        options.get_arguments().map(|option| option.get_id().as_str().to_owned()).collect();
+    matches
+        .ids()
+        .map(clap::Id::as_str)
+        .filter(|id| !common.contains(id) && known.iter().any(|k| k == id))
+        .find(given)
+}
+
 fn message(text: &str) -> Result<Message, String> {
     Message::new(text.to_owned())
         .ok_or_else(|| format!("a message has 1 to {} bytes", Message::MAX_BYTES))
@@ -187,12 +229,22 @@ fn message(text: &str) -> Result<Message, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_stand_anywhere_and_those_of_serve_after_it() {
+        let stray = |line: &str| {
+            let matches = Cli::command().try_get_matches_from(line.split(' ')).unwrap();
+            stray_option(&matches).map(str::to_owned)
+        };
+        assert_eq!(stray("daybook --database-url sqlite://x.db migrate"), None);
+        assert_eq!(stray("daybook --listen 127.0.0.1:1"), None);
+        assert_eq!(stray("daybook serve --listen 127.0.0.1:1"), None);
+        assert_eq!(stray("daybook --listen 127.0.0.1:1 worker").as_deref(), Some("listen"));
     }
 }

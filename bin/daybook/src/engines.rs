@@ -1,8 +1,10 @@
 //! The engines behind the ports.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use daybook_application::{
     Appender, AppenderSettings, AppenderTask, Commands, EmailHandler, Mailer, Passwords, Ports,
     ReadCache, Reads, RetryPolicy, Tail, TaskHandler, TextHandler, Worker, WorkerSettings,
 };
-use daybook_database::{Database, DatabaseQueue, DatabaseSettings};
+use daybook_database::{Database, DatabaseQueue, DatabaseSettings, OpenError};
 use daybook_events::{Clock, IdSource, TaskKind};
 use daybook_smtp::{LogMailer, SmtpMailer};
 use tokio::sync::Notify;
@@ -58,17 +60,23 @@ pub(crate) fn refuse_other_engines() -> Result<(), StartupError> {
 }
 
 /// Holds the database for one server: its cache is right only while nobody else writes accounts.
-/// The lock goes with the process, however it ends.
+/// The file itself is locked, so that no other name of it gets around; the lock goes with the
+/// process, however it ends. SQLite's own locks are of another kind and don't meet it.
 pub(crate) fn lock(file: &Path) -> Result<File, StartupError> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".lock");
-    let lock = File::create(PathBuf::from(name)).map_err(|error| {
-        StartupError::Failed(format!("DATABASE_URL: {} can't be locked: {error}", file.display()))
-    })?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StartupError::DatabaseInUse(file.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    let unusable =
+        |error: io::Error| OpenError::Unusable { file: file.to_owned(), reason: error.to_string() };
+    let held = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file);
+    let held = held.map_err(unusable)?;
+    match held.try_lock() {
+        Ok(()) => Ok(held),
+        Err(TryLockError::WouldBlock) => Err(StartupError::DatabaseInUse(file.to_owned())),
+        Err(TryLockError::Error(error)) => Err(unusable(error).into()),
     }
 }
 
@@ -142,7 +150,7 @@ impl Engines {
         grace: Duration,
         new_tasks: Arc<Notify>,
     ) -> Result<Worker, StartupError> {
-        let mailer: Arc<dyn Mailer> = match &options.smtp_url {
+        let mailer: Arc<dyn Mailer> = match options.mail_server() {
             Some(url) => Arc::new(SmtpMailer::new(url, &options.mail_from)?),
             None => Arc::new(LogMailer),
         };
@@ -200,7 +208,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("daybook.db");
         let held = lock(&file).unwrap();
-        assert!(matches!(lock(&file), Err(StartupError::DatabaseInUse(_))));
+        let (link, hard_link) = (folder.path().join("link.db"), folder.path().join("hard.db"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        std::fs::hard_link(&file, &hard_link).unwrap();
+        for name in [&file, &link, &hard_link] {
+            assert!(
+                matches!(lock(name), Err(StartupError::DatabaseInUse(_))),
+                "{}",
+                name.display()
+            );
+        }
         drop(held);
         assert!(lock(&file).is_ok());
     }

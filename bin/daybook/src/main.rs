@@ -10,21 +10,22 @@ mod signing_key;
 mod startup;
 mod system;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use cli::{Cli, Command};
-use startup::StartupError;
+use startup::{StartupError, say};
 
 /// Requests are many small allocations on several threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(StartupError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("daybook: {error}");
             ExitCode::FAILURE
@@ -34,8 +35,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), StartupError> {
     if let Some(Command::Openapi) = cli.command {
-        println!("{}", daybook_http::openapi());
-        return Ok(());
+        return say(daybook_http::openapi());
     }
     startup::log_to_stderr(&cli.common)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CommonOptions, EnqueueOptions, PublishOptions, SubscribeOptions, WorkerOptions};
 use crate::engines::{Bounds, Engines};
-use crate::startup::{StartupError, told_to_stop};
+use crate::startup::{StartupError, StopSignal, say};
 
 /// How long tasks in hand may take when a worker has to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn migrate(common: &CommonOptions) -> Result<(), StartupError> {
     let engines = Engines::open(&common.database_url).await?;
-    println!("The database has the present schema.");
+    say("The database has the present schema.")?;
     engines.database.close().await;
     Ok(())
 }
@@ -33,13 +33,14 @@ pub(crate) async fn work(
     common: &CommonOptions,
     options: &WorkerOptions,
 ) -> Result<(), StartupError> {
+    let mut signals = StopSignal::listen()?;
     let engines = Engines::open(&common.database_url).await?;
     let stop = CancellationToken::new();
     // Whatever is new comes from another process: the queue is looked at now and then.
     let worker = engines.worker(options, GRACE, Arc::new(Notify::new()))?;
-    println!("Working on tasks, {} at a time", options.tasks);
+    say(format_args!("Working on tasks, {} at a time", options.tasks))?;
     let working = tokio::spawn(worker.run(stop.clone()));
-    let signal = told_to_stop().await?;
+    let signal = signals.heard().await;
     tracing::info!(signal, "stopping: tasks in hand are finished first");
     stop.cancel();
     working.await.map_err(|error| StartupError::Failed(error.to_string()))?;
@@ -68,7 +69,7 @@ pub(crate) async fn publish(
         let Some(message) = message else { continue };
         let text = message.as_str().to_owned();
         match commands.publish(None, options.topic.clone(), message, Request::default()).await {
-            Ok(_) => println!("Published: {text}"),
+            Ok(_) => say(format_args!("Published: {text}"))?,
             Err(error) => {
                 failed += 1;
                 eprintln!("Not published: {error}");
@@ -92,27 +93,32 @@ pub(crate) async fn subscribe(
     options: &SubscribeOptions,
 ) -> Result<(), StartupError> {
     let engines = Engines::open(&common.database_url).await?;
+    let mut signals = StopSignal::listen()?;
     let journal = engines.ports().journal;
     let position = journal.head().await.map_err(|error| StartupError::Failed(error.to_string()))?;
     let topic = EventFilter::Stream(options.topic.stream());
-    println!("Subscribed to {}", options.topic);
+    say(format_args!("Subscribed to {}", options.topic))?;
     tokio::select! {
-        () = print_messages(&*journal, &topic, position) => {}
-        signal = told_to_stop() => { signal?; }
+        ended = print_messages(&*journal, &topic, position) => ended?,
+        _ = signals.heard() => {}
     }
     engines.database.close().await;
     Ok(())
 }
 
 /// Prints every message after `position`, without end.
-async fn print_messages(journal: &dyn Journal<Row>, topic: &EventFilter, mut position: Position) {
+async fn print_messages(
+    journal: &dyn Journal<Row>,
+    topic: &EventFilter,
+    mut position: Position,
+) -> Result<(), StartupError> {
     loop {
         match journal.read(topic, position, 100).await {
             Ok(events) => {
                 for event in events {
                     position = event.position;
                     if let Ok(published) = event.data.read::<NotificationPublished>() {
-                        println!("Received message: {}", published.message.as_str());
+                        say(format_args!("Received message: {}", published.message.as_str()))?;
                     }
                 }
             }
@@ -147,7 +153,7 @@ pub(crate) async fn enqueue(
             created_at: now,
         };
         queue.enqueue(&[task]).await.map_err(|error| StartupError::Failed(error.to_string()))?;
-        println!("Enqueued: {text}");
+        say(format_args!("Enqueued: {text}"))?;
     }
     engines.database.close().await;
     Ok(())

@@ -1,6 +1,8 @@
 //! `daybook serve`: the API, the relay and a worker in one process.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{CommonOptions, ServeOptions};
 use crate::engines::{Bounds, Engines, database_file, lock, rate, refuse_other_engines};
 use crate::signing_key::signing_key;
-use crate::startup::{StartupError, told_to_stop};
+use crate::startup::{StartupError, StopSignal, say};
 
 /// How many batches of events a subscriber may be behind before it reads them from the journal.
 const BUS_BATCHES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
@@ -31,7 +33,9 @@ pub(crate) async fn serve(
     let listener = Listener::bind(options.listen)
         .await
         .map_err(|e| StartupError::Listen(options.listen, e))?;
-    let tokens = Tokens::new(signing_key(options.signing_key_file.as_deref(), &file)?);
+    let configured_key =
+        options.signing_key_file.clone().filter(|file| !file.as_os_str().is_empty());
+    let tokens = Tokens::new(signing_key(configured_key.as_deref(), &file.canonicalize()?)?);
     let engines = Engines::open(&common.database_url).await?;
 
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new(u64::from(options.cache_mib) << 20));
@@ -49,7 +53,7 @@ pub(crate) async fn serve(
         feed: Feed::new(journal(&engines), Arc::clone(&bus) as Arc<dyn EventBus>),
         commands,
         tokens,
-        operators: options.operators.iter().copied().map(HolderId::from_uuid).collect(),
+        operators: operators(&options.operators)?,
         limits: Arc::clone(&limits),
         engines: ["sqlite", "in-process", "in-process", "database"].map(str::to_owned),
         stop: stop.streams.clone(),
@@ -73,13 +77,14 @@ pub(crate) async fn serve(
     };
     tokio::spawn(forget_idle_clients(limits, stop.background.clone()));
 
-    announce(&listener, &file, options);
+    let mut signals = StopSignal::listen()?;
+    announce(&listener, &file, options)?;
     let settings = ServerSettings { connections: options.connections.get(), grace: options.drain };
     let server = tokio::spawn(listener.serve(service, settings, stop.server.clone()));
 
     let failed = tokio::select! {
-        signal = told_to_stop() => {
-            tracing::info!(signal = signal?, "stopping: requests and tasks in hand are finished first");
+        signal = signals.heard() => {
+            tracing::info!(signal, "stopping: requests and tasks in hand are finished first");
             None
         }
         part = running.failure() => Some(part),
@@ -116,17 +121,33 @@ async fn forget_idle_clients(limits: Arc<RateLimits>, stop: CancellationToken) {
     }
 }
 
-fn announce(listener: &Listener, file: &std::path::Path, options: &ServeOptions) {
+/// The ids of operators; an empty setting names nobody.
+fn operators(ids: &[String]) -> Result<HashSet<HolderId>, StartupError> {
+    let given = ids.iter().map(|id| id.trim()).filter(|id| !id.is_empty());
+    let read = |id: &str| {
+        id.parse().map(HolderId::from_uuid).map_err(|_| StartupError::Operator(id.to_owned()))
+    };
+    given.map(read).collect()
+}
+
+fn announce(listener: &Listener, file: &Path, options: &ServeOptions) -> Result<(), StartupError> {
     let (address, worker) = (listener.address(), &options.worker);
-    let mail = if worker.smtp_url.is_some() { "smtp" } else { "written to the log (no SMTP_URL)" };
-    println!("Daybook {}", env!("CARGO_PKG_VERSION"));
-    println!("  API            http://{address}");
-    println!("  Documentation  http://{address}/docs");
-    println!("  Database       SQLite, {}", file.display());
-    println!("  Cache          in-process, {} MiB", options.cache_mib);
-    println!("  Bus            in-process");
-    println!("  Tasks          in the database, {} at a time", worker.tasks);
-    println!("  Mail           {mail}");
+    let mail = match worker.mail_server() {
+        Some(_) => "by SMTP",
+        None => "written to the log (no SMTP_URL)",
+    };
+    let (version, file, mib, tasks) =
+        (env!("CARGO_PKG_VERSION"), file.display(), options.cache_mib, worker.tasks);
+    say(format_args!(
+        "Daybook {version}
+  API            http://{address}
+  Documentation  http://{address}/docs
+  Database       SQLite, {file}
+  Cache          in-process, {mib} MiB
+  Bus            in-process
+  Tasks          in the database, {tasks} at a time
+  Mail           {mail}"
+    ))
 }
 
 /// What stops what, in this order.

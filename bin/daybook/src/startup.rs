@@ -1,13 +1,14 @@
 //! What can be wrong with the configuration, each in one line that names the setting.
 
-use std::io::{self, IsTerminal};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daybook_database::OpenError;
 use daybook_smtp::SmtpConfigError;
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{CommonOptions, LogFormat};
@@ -29,12 +30,22 @@ pub(crate) enum StartupError {
     SigningKey(PathBuf, String),
     #[error("DAYBOOK_LOG: {0}")]
     Log(String),
-    #[error("{0}")]
+    #[error("{setting}: {error}", setting = mail_setting(.0), error = .0)]
     Mail(#[from] SmtpConfigError),
+    #[error("DAYBOOK_OPERATORS: {0} is no holder's id: ids are UUIDs, separated by commas")]
+    Operator(String),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
     Failed(String),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "errors give their parts by reference")]
+const fn mail_setting(error: &SmtpConfigError) -> &'static str {
+    match error {
+        SmtpConfigError::Url => "SMTP_URL",
+        SmtpConfigError::From => "DAYBOOK_MAIL_FROM",
+    }
 }
 
 /// Sends the log to stderr. What the database libraries have to say is for those who ask for it.
@@ -50,12 +61,32 @@ pub(crate) fn log_to_stderr(options: &CommonOptions) -> Result<(), StartupError>
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(crate) async fn told_to_stop() -> Result<&'static str, StartupError> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// Prints a line. Unlike `println!`, it says so when nobody reads any more.
+pub(crate) fn say(line: impl Display) -> Result<(), StartupError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// SIGTERM and SIGINT, heard from the moment this is made.
+pub(crate) struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    pub(crate) fn listen() -> Result<Self, StartupError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the signal, once it comes.
+    pub(crate) async fn heard(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::document::{
     TransferMade, TransferWanted,
 };
 use crate::page;
-use crate::problem::{Changing, Closing, Failure, Listing, Making, Problem, Reading};
+use crate::problem::{Changing, Closing, Failure, Listing, Making, Problem, Reading, Renaming};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{Count, DateTime, Decimal, Key, Limit, PathId, read_uuid};
@@ -99,7 +99,7 @@ impl AccountsApi {
         /// The account.
         id: Path<PathId>,
         body: Body<AccountPatch>,
-    ) -> Result<Written<204, Nothing>, Failure<Changing>> {
+    ) -> Result<Written<204, Nothing>, Failure<Renaming>> {
         let request = request::of(request, None, &body.bytes);
         let id = account_id(&id)?;
         let name = body.value.name.as_deref().map(account_name).transpose()?;
@@ -182,8 +182,8 @@ impl AccountsApi {
     ) -> Result<Written<201, TransferMade>, Failure<Changing>> {
         let request = request::of(request, key.0.as_ref(), &body.bytes);
         let TransferWanted { from_account_id, to_account_id, amount, reference } = body.value;
-        let from = account_field("from_account_id", &from_account_id)?;
-        let to = account_field("to_account_id", &to_account_id)?;
+        let from = account_field("from_account_id", &from_account_id.0)?;
+        let to = account_field("to_account_id", &to_account_id.0)?;
         if from == to {
             return Err(Problem::field(
                 "to_account_id",

@@ -100,7 +100,7 @@ impl OrdersApi {
     ) -> Result<Written<204, Nothing>, Failure<Changing>> {
         let request = request::of(request, key.0.as_ref(), &body.bytes);
         let account = body.value.and_then(|payment| payment.account_id);
-        let account = account.map(|text| account_field("account_id", &text)).transpose()?;
+        let account = account.map(|id| account_field("account_id", &id.0)).transpose()?;
         let outcome =
             self.0.commands.pay_order(&caller.0, order_id(&id)?, account, request).await?;
         receipt(&outcome)?;

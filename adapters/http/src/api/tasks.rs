@@ -1,6 +1,6 @@
 //! Work to be done later.
 
-use daybook_application::{EmailHandler, Outcome, Receipt, TaskRequest};
+use daybook_application::{EmailHandler, Outcome, Receipt, TaskRequest, TextHandler};
 use daybook_events::{TaskId, TaskKind, TaskState as StoredState, Timestamp};
 use poem::Request;
 use poem_openapi::OpenApi;
@@ -111,9 +111,7 @@ fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
     // A task that could only die is better refused now; other kinds are known to their workers alone.
     let fault = match kind.as_str() {
         TaskKind::SEND_EMAIL => EmailHandler::fault(payload.get()),
-        TaskKind::TEXT if !payload.get().starts_with('"') => {
-            Some("the payload of text is a string".to_owned())
-        }
+        TaskKind::TEXT => TextHandler::fault(payload.get()),
         _ => None,
     };
     if let Some(fault) = fault {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, decimal, time};
-use crate::scalars::{AmountText, Count, DateTime, Decimal};
+use crate::body::present;
+use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 
 /// An account to be opened.
 #[derive(Debug, Deserialize, Object)]
@@ -19,7 +20,7 @@ pub(crate) struct NewAccount {
     /// An ISO 4217 code, upper case. It never changes.
     pub currency_code: String,
     /// What is on it at once; nothing where it isn't given. It never changes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub initial_balance: Option<AmountText>,
 }
@@ -44,7 +45,7 @@ impl Example for NewAccount {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct AccountPatch {
     /// Another name: one line, at most 100 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub name: Option<String>,
 }
@@ -114,7 +115,7 @@ pub(crate) struct MoneyRequest {
     /// How much: more than zero, in the account's currency.
     pub amount: AmountText,
     /// A note: one line, at most 200 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub reference: Option<String>,
 }
@@ -149,13 +150,13 @@ impl Example for Moved {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct TransferWanted {
     /// Where the money comes from: a UUID.
-    pub from_account_id: String,
+    pub from_account_id: IdText,
     /// Where it goes: a UUID.
-    pub to_account_id: String,
+    pub to_account_id: IdText,
     /// How much: more than zero, in the currency of both.
     pub amount: AmountText,
     /// A note: one line, at most 200 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub reference: Option<String>,
 }
@@ -163,8 +164,8 @@ pub(crate) struct TransferWanted {
 impl Example for TransferWanted {
     fn example() -> Self {
         Self {
-            from_account_id: EXAMPLE_ID.to_string(),
-            to_account_id: "019a2f60-9d02-7b3c-8f11-5e6d7c8b9a00".to_owned(),
+            from_account_id: IdText(EXAMPLE_ID.to_string()),
+            to_account_id: IdText("019a2f60-9d02-7b3c-8f11-5e6d7c8b9a00".to_owned()),
             amount: amount("40.00"),
             reference: None,
         }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, time};
+use crate::body::present;
 use crate::scalars::{Any, Count, DateTime};
 
 /// An event of the log.
@@ -76,7 +77,7 @@ pub(crate) struct NewNotification {
     /// The message: 1 to 32 768 bytes.
     pub message: String,
     /// Where: letters, digits, dots, underscores and hyphens; `notifications` where it isn't given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub topic: Option<String>,
 }

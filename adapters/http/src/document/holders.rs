@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, time};
+use crate::body::present;
 use crate::scalars::DateTime;
 
 /// Someone who wants to register.
@@ -18,7 +19,7 @@ pub(crate) struct NewHolder {
     /// At least 8 characters.
     pub password: String,
     /// What the holder is called; at most 200 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub full_name: Option<String>,
 }

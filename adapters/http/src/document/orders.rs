@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, decimal, time};
-use crate::body::objects;
-use crate::scalars::{AmountText, Count, DateTime, Decimal};
+use crate::body::{objects, present};
+use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 
 /// An order to be made: both fields, or no body at all.
 #[derive(Debug, Deserialize, Object)]
@@ -16,7 +16,7 @@ use crate::scalars::{AmountText, Count, DateTime, Decimal};
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct NewOrder {
     /// The ISO 4217 currency of the prices.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub currency_code: Option<String>,
     /// What is ordered: 1 to 100 lines.
@@ -67,14 +67,14 @@ impl Example for OrderCreated {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct Payment {
     /// The account to take the total from: a UUID.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
-    pub account_id: Option<String>,
+    pub account_id: Option<IdText>,
 }
 
 impl Example for Payment {
     fn example() -> Self {
-        Self { account_id: Some(EXAMPLE_ID.to_string()) }
+        Self { account_id: Some(IdText(EXAMPLE_ID.to_string())) }
     }
 }
 
@@ -84,7 +84,7 @@ impl Example for Payment {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct Cancellation {
     /// One line, at most 500 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     pub reason: Option<String>,
 }

@@ -14,8 +14,11 @@ use tokio::net::TcpListener;
 
 use crate::error::{BenchError, Doing};
 
-/// A command that runs this program as a control.
-fn this_program() -> Result<Command, BenchError> {
+/// A command that runs this program as a child of itself.
+///
+/// # Errors
+/// Where its own path is not to be found.
+pub(crate) fn this_program() -> Result<Command, BenchError> {
     Ok(Command::new(env::current_exe().doing("looking for this program's own path")?))
 }
 

@@ -1,7 +1,7 @@
 //! The control of P12: rusqlite alone, writing what an order costs at least, in full batches.
 //!
 //! No HTTP, no decision, no idempotency, no second thread: one connection, one transaction per batch, one prepared
-//! statement per row, WAL, `synchronous = FULL`.
+//! statement per row. Tables, indexes, rows and the settings of the connection are the product's.
 
 use std::path::Path;
 use std::time::Instant;
@@ -19,37 +19,42 @@ use crate::rounds::{Turn, as_float, per_second};
 /// Commands in one transaction: each is an event row and an order row.
 pub(crate) const BATCH: u32 = 256;
 
-const SCHEMA: &str = "
-    CREATE TABLE event (
-        position INTEGER PRIMARY KEY,
-        id TEXT NOT NULL,
-        stream TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        event_type TEXT NOT NULL,
-        timestamp TEXT NOT NULL,
-        owner TEXT,
-        order_id TEXT,
-        data TEXT NOT NULL,
-        metadata TEXT NOT NULL,
-        UNIQUE (stream, version)
+/// Word by word what the migrations make of these two tables.
+const SCHEMA: &str = r#"
+    CREATE TABLE "events" (
+        "position" integer NOT NULL PRIMARY KEY,
+        "id" uuid_text NOT NULL,
+        "stream" text NOT NULL,
+        "version" integer NOT NULL,
+        "event_type" text NOT NULL,
+        "entry_id" uuid_text NOT NULL,
+        "owner_id" uuid_text NULL,
+        "order_id" uuid_text NULL,
+        "timestamp" integer NOT NULL,
+        "data" text NOT NULL,
+        "metadata" text NOT NULL
     );
-    CREATE TABLE orders (
-        id TEXT PRIMARY KEY,
-        owner TEXT NOT NULL,
-        status TEXT NOT NULL,
-        payment_status TEXT NOT NULL,
-        currency_code TEXT,
-        total INTEGER NOT NULL,
-        lines TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        position INTEGER NOT NULL
-    );";
+    CREATE UNIQUE INDEX "events_by_stream" ON "events" ("stream", "version");
+    CREATE INDEX "events_by_owner" ON "events" ("owner_id", "position");
+    CREATE INDEX "events_by_entry" ON "events" ("entry_id");
+    CREATE TABLE "orders" (
+        "id" uuid_text NOT NULL PRIMARY KEY,
+        "holder_id" uuid_text NOT NULL,
+        "status" text NOT NULL,
+        "currency" text NULL,
+        "lines" text NULL,
+        "paid" boolean NOT NULL,
+        "account_id" uuid_text NULL,
+        "created_at" integer NOT NULL,
+        "version" integer NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX "orders_by_holder" ON "orders" ("holder_id", "id");"#;
 const INSERT_EVENT: &str =
-    "INSERT INTO event VALUES (NULL, ?1, ?2, 1, 'OrderCreated', ?3, ?4, ?5, ?6, ?7)";
+    "INSERT INTO events VALUES (?1, ?2, ?3, 1, 'OrderCreated', ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_ORDER: &str =
-    "INSERT INTO orders VALUES (?1, ?2, 'PENDING', 'UNPAID', NULL, 0, '[]', ?3, 1, ?4)";
-const TIMESTAMP: &str = "2026-01-01T00:00:00.000000Z";
+    "INSERT INTO orders VALUES (?1, ?2, 'PENDING', NULL, NULL, 0, NULL, ?3, 1)";
+const MICROS: i64 = 1_795_399_357_878_405;
+const INSTANT: &str = "2026-11-23T02:02:37.878405Z";
 
 /// Writes batches to a new database for one turn. The latencies are those of whole transactions.
 ///
@@ -68,7 +73,7 @@ pub(crate) fn turn(database: &Path, pace: Pace) -> Result<Turn, BenchError> {
         interrupt::check()?;
         let begun = now;
         let transaction = connection.transaction()?;
-        write_batch(&transaction, holder)?;
+        write_batch(&transaction, holder, written)?;
         transaction.commit()?;
         written += batch;
         now = Instant::now();
@@ -87,6 +92,7 @@ pub(crate) fn turn(database: &Path, pace: Pace) -> Result<Turn, BenchError> {
         server_time: None,
         generator_busy: None,
         disk_bytes,
+        batch: Some(f64::from(BATCH)),
     })
 }
 
@@ -102,27 +108,52 @@ pub(crate) fn database_bytes(database: &Path) -> Result<u64, BenchError> {
     Ok(u64::from(pages) * u64::from(page_size))
 }
 
+/// Commands that the product committed together, on average: those of one transaction were decided at one instant.
+///
+/// # Errors
+/// Where there is no such database.
+pub(crate) fn average_batch(database: &Path) -> Result<Option<f64>, BenchError> {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let average = "SELECT CAST(count(*) AS REAL) / count(DISTINCT timestamp) FROM events";
+    Ok(connection.query_row(average, [], |row| row.get(0))?)
+}
+
 fn open(database: &Path) -> Result<Connection, BenchError> {
     let connection = Connection::open(database)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     connection.execute_batch(SCHEMA)?;
     Ok(connection)
 }
 
-fn write_batch(transaction: &Transaction<'_>, holder: Uuid) -> Result<(), BenchError> {
+fn write_batch(
+    transaction: &Transaction<'_>,
+    holder: Uuid,
+    written: u64,
+) -> Result<(), BenchError> {
     let mut insert_event = transaction.prepare_cached(INSERT_EVENT)?;
     let mut insert_order = transaction.prepare_cached(INSERT_ORDER)?;
-    let owner = holder.to_string();
-    for _ in 0..BATCH {
-        let order = Uuid::now_v7().to_string();
+    let owner = holder.as_bytes();
+    for position in (written + 1..).take(BATCH as usize) {
+        let [order, entry, event, request] = std::array::from_fn(|_| Uuid::now_v7());
         let stream = format!("order-{order}");
-        let data = format!(r#"{{"holder":"{holder}","currency_code":null,"lines":[]}}"#);
-        let metadata = format!(r#"{{"actor":"{holder}","correlation_id":"{order}"}}"#);
-        let event = Uuid::now_v7().to_string();
-        insert_event.execute(params![event, stream, TIMESTAMP, owner, order, data, metadata])?;
-        let position = transaction.last_insert_rowid();
-        insert_order.execute(params![order, owner, TIMESTAMP, position])?;
+        let data =
+            format!(r#"{{"order_id":"{order}","holder_id":"{holder}","created_at":"{INSTANT}"}}"#);
+        let metadata = format!(r#"{{"actor":"{holder}","correlation_id":"{request}"}}"#);
+        insert_event.execute(params![
+            position.cast_signed(),
+            event.as_bytes(),
+            stream,
+            entry.as_bytes(),
+            owner,
+            order.as_bytes(),
+            MICROS,
+            data,
+            metadata
+        ])?;
+        insert_order.execute(params![order.as_bytes(), owner, MICROS])?;
     }
     Ok(())
 }
@@ -150,7 +181,7 @@ mod tests {
         let mode: String =
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
-        for table in ["event", "orders"] {
+        for table in ["events", "orders"] {
             let count = format!("SELECT count(*) FROM {table}");
             let rows: u32 = connection.query_row(&count, [], |row| row.get(0)).unwrap();
             assert_eq!(rows, 2 * BATCH, "{table}");

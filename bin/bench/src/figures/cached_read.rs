@@ -45,7 +45,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
         name: "P1",
         path: "cached GET /accounts/{id}, bearer token checked, 64 connections",
         control: "a bare poem route under poem's own server: no token, no look-up, the same body",
-        goal: 0.85,
+        goal: Some(0.85),
         notes: vec![format!(
             "reply: {ours} bytes from the product, {theirs} from the control, head included"
         )],

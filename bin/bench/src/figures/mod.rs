@@ -2,6 +2,7 @@
 
 mod cached_read;
 mod durable_orders;
+mod durable_orders_over_http;
 mod orders_beside_memory;
 mod start;
 
@@ -20,6 +21,8 @@ pub(crate) enum Figure {
     CachedRead,
     /// P12.
     DurableOrders,
+    /// The same over HTTP; no goal.
+    DurableOrdersOverHttp,
     /// P14.
     OrdersBesideMemory,
     /// Time to the first answer, and idle memory.
@@ -28,8 +31,13 @@ pub(crate) enum Figure {
 
 impl Figure {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::CachedRead, Self::DurableOrders, Self::OrdersBesideMemory, Self::Start];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::CachedRead,
+        Self::DurableOrders,
+        Self::DurableOrdersOverHttp,
+        Self::OrdersBesideMemory,
+        Self::Start,
+    ];
 
     /// Measures and prints it.
     ///
@@ -39,13 +47,14 @@ impl Figure {
         match self {
             Self::CachedRead => cached_read::measure(options),
             Self::DurableOrders => durable_orders::measure(options),
+            Self::DurableOrdersOverHttp => durable_orders_over_http::measure(options),
             Self::OrdersBesideMemory => orders_beside_memory::measure(options),
             Self::Start => start::measure(options),
         }
     }
 }
 
-/// One turn of the product at creating orders, on a new database.
+/// One turn of the product at creating orders over HTTP, on a new database.
 fn create_orders(options: &Options, connections: u32) -> Result<Turn, BenchError> {
     let product = Product::start(options)?;
     let token = product.register()?;
@@ -62,5 +71,6 @@ fn create_orders(options: &Options, connections: u32) -> Result<Turn, BenchError
     let (_folder, database) = product.end();
     let bytes = raw_sqlite::database_bytes(&database)?;
     turn.disk_bytes = Some(as_float(bytes) / as_float(answers.max(1)));
+    turn.batch = raw_sqlite::average_batch(&database)?;
     Ok(turn)
 }

@@ -37,7 +37,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
         name: "P14",
         path: "durable POST /orders on SQLite over HTTP, 64 clients",
         control: service.description(),
-        goal: 1.0,
+        goal: Some(1.0),
         notes: Vec::new(),
     };
     report::comparison(&heading, &result)
