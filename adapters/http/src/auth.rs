@@ -12,7 +12,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::limits::RateLimits;
 use crate::problem::{Kind, Problem};
-use crate::request::refuse_unknown_parameters;
+use crate::request::{Routes, refuse_unknown_parameters};
 use crate::token::Tokens;
 
 /// What is needed to tell who asks.
@@ -21,6 +21,7 @@ pub(crate) struct Authenticator {
     pub clock: Arc<dyn Clock>,
     pub operators: HashSet<HolderId>,
     pub limits: Arc<RateLimits>,
+    pub routes: Arc<Routes>,
 }
 
 impl Authenticator {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::auth::Authenticator;
 use crate::problem::{Kind, Problem};
 use crate::scalars::Key;
 
@@ -125,7 +126,9 @@ pub(crate) fn refuse_unknown_parameters(request: &Request) -> Result<(), Problem
     if request.uri().query().is_none() {
         return Ok(());
     }
-    let Some(routes) = request.data::<Arc<Routes>>() else { return Ok(()) };
+    let Some(routes) = request.data::<Arc<Authenticator>>().map(|data| &data.routes) else {
+        return Ok(());
+    };
     match routes.unknown_parameter(request) {
         Some(_) => {
             Err(Problem::with_detail(Kind::InvalidParameter, "there is an unknown query parameter"))

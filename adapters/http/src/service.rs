@@ -72,12 +72,16 @@ impl Service {
     /// Puts the service together.
     pub fn new(parts: ServiceParts, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
         let [database, cache, bus, tasks] = parts.engines;
-        let authenticator = Arc::new(Authenticator {
+        let document = openapi();
+        let routes =
+            Arc::new(Routes::of_document(&serde_json::from_str(&document).unwrap_or_default()));
+        let authenticator = Authenticator {
             tokens: parts.tokens.clone(),
             clock: Arc::clone(&clock),
             operators: parts.operators,
             limits: Arc::clone(&parts.limits),
-        });
+            routes: Arc::clone(&routes),
+        };
         let context = Context {
             commands: parts.commands,
             queries: parts.queries,
@@ -90,12 +94,9 @@ impl Service {
             draining: parts.draining,
         };
         let api = described(groups(context));
-        let document = api.spec();
-        let routes =
-            Arc::new(Routes::of_document(&serde_json::from_str(&document).unwrap_or_default()));
         let docs = api.swagger_ui_html();
         let whole = Whole {
-            api: api.into_endpoint().data(authenticator).data(Arc::clone(&routes)),
+            api: api.into_endpoint().data(Arc::new(authenticator)),
             docs: fixed(docs.into(), "text/html; charset=utf-8", Some(DOCS_POLICY)),
             document: fixed(document.into(), "application/json", None),
             routes,

@@ -16,8 +16,10 @@ use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct NewAccount {
     /// What the holder calls it: one line, at most 100 characters.
+    #[oai(validator(min_length = 1, max_length = 100))]
     pub name: String,
     /// An ISO 4217 code, upper case. It never changes.
+    #[oai(validator(min_length = 3, max_length = 3))]
     pub currency_code: String,
     /// What is on it at once; nothing where it isn't given. It never changes.
     #[serde(default, deserialize_with = "present")]
@@ -47,6 +49,7 @@ pub(crate) struct AccountPatch {
     /// Another name: one line, at most 100 characters.
     #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_length = 1, max_length = 100))]
     pub name: Option<String>,
 }
 
@@ -117,6 +120,7 @@ pub(crate) struct MoneyRequest {
     /// A note: one line, at most 200 characters.
     #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_length = 1, max_length = 200))]
     pub reference: Option<String>,
 }
 
@@ -158,6 +162,7 @@ pub(crate) struct TransferWanted {
     /// A note: one line, at most 200 characters.
     #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_length = 1, max_length = 200))]
     pub reference: Option<String>,
 }
 

@@ -75,10 +75,12 @@ impl Example for Event {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct NewNotification {
     /// The message: 1 to 32 768 bytes.
+    #[oai(validator(min_length = 1, max_length = 32768))]
     pub message: String,
     /// Where: letters, digits, dots, underscores and hyphens; `notifications` where it isn't given.
     #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_length = 1, max_length = 64))]
     pub topic: Option<String>,
 }
 

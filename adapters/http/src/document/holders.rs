@@ -15,12 +15,15 @@ use crate::scalars::DateTime;
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct NewHolder {
     /// An email address, to log in with.
+    #[oai(validator(max_length = 254))]
     pub email: String,
     /// At least 8 characters.
+    #[oai(validator(min_length = 8, max_length = 1024))]
     pub password: String,
     /// What the holder is called; at most 200 characters.
     #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_length = 1, max_length = 200))]
     pub full_name: Option<String>,
 }
 
@@ -40,8 +43,10 @@ impl Example for NewHolder {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct Credentials {
     /// The email address of the registration.
+    #[oai(validator(max_length = 254))]
     pub email: String,
     /// The password of the registration.
+    #[oai(validator(min_length = 1, max_length = 1024))]
     pub password: String,
 }
 

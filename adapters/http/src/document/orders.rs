@@ -18,10 +18,12 @@ pub(crate) struct NewOrder {
     /// The ISO 4217 currency of the prices.
     #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_length = 3, max_length = 3))]
     pub currency_code: Option<String>,
     /// What is ordered: 1 to 100 lines.
     #[serde(default, deserialize_with = "objects")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_items = 1, max_items = 100))]
     pub lines: Option<Vec<NewOrderLine>>,
 }
 
@@ -31,6 +33,7 @@ pub(crate) struct NewOrder {
 #[oai(deny_unknown_fields)]
 pub(crate) struct NewOrderLine {
     /// What: one line of text, at most 200 characters.
+    #[oai(validator(min_length = 1, max_length = 200))]
     pub name: String,
     /// How many: 1 to 1 000 000.
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
@@ -86,6 +89,7 @@ pub(crate) struct Cancellation {
     /// One line, at most 500 characters.
     #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
+    #[oai(validator(min_length = 1, max_length = 500))]
     pub reason: Option<String>,
 }
 

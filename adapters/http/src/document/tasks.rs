@@ -17,6 +17,7 @@ use crate::scalars::{Any, Count, DateTime};
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct NewTask {
     /// What it is about: `send_email`, `text`, or a kind that a worker of yours knows.
+    #[oai(validator(min_length = 1, max_length = 64))]
     pub kind: String,
     /// What the handler needs: an object with `to`, `subject` and `text` for `send_email`, a
     /// string for `text`.
