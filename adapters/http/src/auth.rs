@@ -1,12 +1,13 @@
 //! Who asks: the bearer token, before anything else of a request is looked at.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use daybook_application::Caller;
 use daybook_events::{Clock, HolderId};
 use poem::http::header;
-use poem::{Request, RequestBody, Result};
+use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
@@ -45,6 +46,22 @@ impl Authenticator {
 
 /// The caller, by their bearer token.
 pub(crate) struct Bearer(pub Caller);
+
+/// Someone without a token, who does not ask too often.
+pub(crate) struct Guest;
+
+impl<'a> FromRequest<'a> for Guest {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        let authenticator: &Arc<Authenticator> =
+            request.data().ok_or(Problem::new(Kind::Internal))?;
+        let client = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        if authenticator.limits.allow_credentials(client) {
+            Ok(Self)
+        } else {
+            Err(Problem::new(Kind::RateLimited).into())
+        }
+    }
+}
 
 const SCHEME: &str = "bearer";
 

@@ -10,8 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use poem::http::{HeaderValue, header};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::ApiResponse;
-use poem_openapi::registry::{MetaMediaType, MetaResponses, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -88,8 +87,11 @@ impl IntoResponse for EventStream {
 
 impl ApiResponse for EventStream {
     fn meta() -> MetaResponses {
-        let content =
-            vec![MetaMediaType { content_type: "text/event-stream", schema: String::schema_ref() }];
+        let example = "id: 12\ndata: {\"topic\":\"notifications\",\"message\":\"The shop is open\",\
+                       \"timestamp\":\"2026-11-23T09:30:00.123456Z\"}\n\n";
+        let schema = MetaSchema { example: Some(example.into()), ..MetaSchema::new("string") };
+        let schema = MetaSchemaRef::Inline(Box::new(schema));
+        let content = vec![MetaMediaType { content_type: "text/event-stream", schema }];
         MetaResponses {
             responses: vec![response_meta(200, "Server-sent events, without end", content, vec![])],
         }

@@ -7,7 +7,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 
 use super::{Context, Group, receipt, unexpected};
-use crate::auth::Bearer;
+use crate::auth::{Bearer, Guest};
 use crate::body::Body;
 use crate::document::{Credentials, Me, NewHolder, Token};
 use crate::problem::{Failure, Kind, Listing, LoggingIn, Problem, Registering};
@@ -26,13 +26,13 @@ impl HoldersApi {
     #[oai(path = "/register", method = "post", operation_id = "register")]
     async fn register(
         &self,
+        _guest: Guest,
         request: &Request,
         /// Makes the request safe to repeat: the same key and body have one outcome.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Key>>,
         body: Body<NewHolder>,
     ) -> Result<Written<201, Token>, Failure<Registering>> {
-        self.check_client(request)?;
         let NewHolder { email, password, full_name } = body.value;
         let registration = Registration {
             email: email.parse::<Email>().map_err(|error| Problem::field("email", error))?,
@@ -62,10 +62,9 @@ impl HoldersApi {
     #[oai(path = "/login", method = "post", operation_id = "logIn")]
     async fn log_in(
         &self,
-        request: &Request,
+        _guest: Guest,
         body: Body<Credentials>,
     ) -> Result<Json<Token>, Failure<LoggingIn>> {
-        self.check_client(request)?;
         let Credentials { email, password } = body.value;
         let email: Email = email.parse().map_err(|error| Problem::field("email", error))?;
         let password =
@@ -90,16 +89,5 @@ impl HoldersApi {
             full_name: holder.full_name.map(|name| name.as_str().to_owned()),
             created_at: DateTime(holder.created_at.to_string()),
         }))
-    }
-}
-
-impl HoldersApi {
-    fn check_client(&self, request: &Request) -> Result<(), Problem> {
-        let client = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-        if self.0.limits.allow_credentials(client) {
-            Ok(())
-        } else {
-            Err(Problem::new(Kind::RateLimited))
-        }
     }
 }
