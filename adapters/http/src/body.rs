@@ -125,20 +125,13 @@ fn explain(error: &serde_json::Error) -> String {
     }
 }
 
-/// Reads a field that may be absent, and that has a value where it is there: null is no value.
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 /// Reads a field that is a list of objects, each of which has to be one, as the body itself.
 pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,
 {
-    let items = Vec::<Box<RawValue>>::deserialize(deserializer)?;
+    let items = Option::<Vec<Box<RawValue>>>::deserialize(deserializer)?;
     let read = |item: Box<RawValue>| {
         if item.get().starts_with('{') {
             serde_json::from_str(item.get()).map_err(de::Error::custom)
@@ -146,7 +139,7 @@ where
             Err(de::Error::custom("invalid type: every item is an object"))
         }
     };
-    items.into_iter().map(read).collect::<Result<_, _>>().map(Some)
+    items.map(|items| items.into_iter().map(read).collect()).transpose()
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ impl HoldersApi {
             password: Password::new(&password)
                 .map_err(|error| Problem::field("password", error))?,
             full_name: full_name
+                .filter(|name| !name.is_empty())
                 .map(|name| FullName::new(&name))
                 .transpose()
                 .map_err(|error| Problem::field("full_name", error))?,

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, decimal, time};
-use crate::body::present;
 use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 
 /// An account to be opened.
@@ -22,7 +21,7 @@ pub(crate) struct NewAccount {
     #[oai(validator(min_length = 3, max_length = 3))]
     pub currency_code: String,
     /// What is on it at once; nothing where it isn't given. It never changes.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     pub initial_balance: Option<AmountText>,
 }
@@ -47,7 +46,7 @@ impl Example for NewAccount {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct AccountPatch {
     /// Another name: one line, at most 100 characters.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 1, max_length = 100))]
     pub name: Option<String>,
@@ -118,7 +117,7 @@ pub(crate) struct MoneyRequest {
     /// How much: more than zero, in the account's currency.
     pub amount: AmountText,
     /// A note: one line, at most 200 characters.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 1, max_length = 200))]
     pub reference: Option<String>,
@@ -160,7 +159,7 @@ pub(crate) struct TransferWanted {
     /// How much: more than zero, in the currency of both.
     pub amount: AmountText,
     /// A note: one line, at most 200 characters.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 1, max_length = 200))]
     pub reference: Option<String>,

@@ -8,7 +8,6 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, time};
-use crate::body::present;
 use crate::scalars::{Any, Count, DateTime};
 
 /// An event of the log.
@@ -78,7 +77,7 @@ pub(crate) struct NewNotification {
     #[oai(validator(min_length = 1, max_length = 32768))]
     pub message: String,
     /// Where: letters, digits, dots, underscores and hyphens; `notifications` where it isn't given.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 1, max_length = 64))]
     pub topic: Option<String>,

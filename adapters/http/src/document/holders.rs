@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, time};
-use crate::body::present;
 use crate::scalars::DateTime;
 
 /// Someone who wants to register.
@@ -21,7 +20,7 @@ pub(crate) struct NewHolder {
     #[oai(validator(min_length = 8, max_length = 1024))]
     pub password: String,
     /// What the holder is called; at most 200 characters.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 1, max_length = 200))]
     pub full_name: Option<String>,

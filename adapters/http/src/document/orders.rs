@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, decimal, time};
-use crate::body::{objects, present};
+use crate::body::objects;
 use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 
 /// An order to be made: both fields, or no body at all.
@@ -16,7 +16,7 @@ use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct NewOrder {
     /// The ISO 4217 currency of the prices.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 3, max_length = 3))]
     pub currency_code: Option<String>,
@@ -70,7 +70,7 @@ impl Example for OrderCreated {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct Payment {
     /// The account to take the total from: a UUID.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     pub account_id: Option<IdText>,
 }
@@ -87,7 +87,7 @@ impl Example for Payment {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct Cancellation {
     /// One line, at most 500 characters.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 1, max_length = 500))]
     pub reason: Option<String>,

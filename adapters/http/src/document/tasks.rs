@@ -8,7 +8,6 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, time};
-use crate::body::present;
 use crate::scalars::{Any, Count, DateTime};
 
 /// A task to be done.
@@ -23,7 +22,7 @@ pub(crate) struct NewTask {
     /// string for `text`.
     pub payload: Any,
     /// Not before; at once where it isn't given.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     pub run_at: Option<DateTime>,
 }
