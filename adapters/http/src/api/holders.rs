@@ -87,7 +87,7 @@ impl HoldersApi {
         Ok(Json::of(&Me {
             id: holder.id.uuid(),
             email: holder.email.as_str().to_owned(),
-            full_name: holder.full_name.map(|name| name.as_str().to_owned()),
+            full_name: holder.full_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
             created_at: DateTime(holder.created_at.to_string()),
         }))
     }

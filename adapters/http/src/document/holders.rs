@@ -77,10 +77,8 @@ pub(crate) struct Me {
     pub id: Uuid,
     /// The email address.
     pub email: String,
-    /// What the holder is called.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[oai(skip_serializing_if_is_none)]
-    pub full_name: Option<String>,
+    /// What the holder is called; empty where they did not say.
+    pub full_name: String,
     /// When the holder registered.
     pub created_at: DateTime,
 }
@@ -90,7 +88,7 @@ impl Example for Me {
         Self {
             id: EXAMPLE_ID,
             email: "ada@example.com".to_owned(),
-            full_name: Some("Ada Example".to_owned()),
+            full_name: "Ada Example".to_owned(),
             created_at: time(),
         }
     }

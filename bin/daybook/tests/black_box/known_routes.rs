@@ -52,6 +52,19 @@ fn me_is_who_the_token_names() {
     assert_eq!(me.members(), ["id", "email", "full_name", "created_at"]);
     assert_eq!(me.text("email"), "ada@example.com");
     assert_eq!(me.text("full_name"), "Ada Lovelace");
+
+    // A name is nobody's duty: left out, empty or null.
+    let client = server.client();
+    for (name, email) in
+        [(json!({}), "a@example.com"), (json!(""), "b@example.com"), (json!(null), "c@example.com")]
+    {
+        let mut body = json!({ "email": email, "password": "correct horse" });
+        if !name.is_object() {
+            body["full_name"] = name;
+        }
+        let token = client.post("/register", &body).expect(201).text("token");
+        assert_eq!(client.with_token(&token).get("/me").expect(200).text("full_name"), "");
+    }
 }
 
 #[test]
