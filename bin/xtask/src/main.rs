@@ -69,9 +69,10 @@ fn test(args: Vec<String>, nextest: bool) -> Vec<Step> {
     }
     // Whoever runs everything wants to know of everything that fails.
     let tests = tests.args(words("--no-fail-fast"));
-    // nextest does not run the examples in the documentation.
+    // nextest does not run the examples in the documentation. They are few and come first: the
+    // last thing to read is how the tests ended.
     let examples = nextest.then(|| Step::cargo("test --workspace --all-features --doc"));
-    std::iter::once(tests).chain(examples).collect()
+    examples.into_iter().chain([tests]).collect()
 }
 
 fn lint() -> Vec<Step> {
@@ -116,8 +117,8 @@ mod tests {
         assert_eq!(
             lines(&test(Vec::new(), true)),
             [
-                "cargo nextest run --workspace --all-features --no-fail-fast",
                 "cargo test --workspace --all-features --doc",
+                "cargo nextest run --workspace --all-features --no-fail-fast",
             ]
         );
     }
