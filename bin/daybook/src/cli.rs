@@ -101,7 +101,7 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "DAYBOOK_CACHE_TTL", default_value = "10m", value_parser = parse_duration)]
     pub cache_ttl: Duration,
     /// Registrations and log-ins a second from one address; 0 for no limit
-    #[arg(long, env = "DAYBOOK_CREDENTIAL_RATE", default_value = "50")]
+    #[arg(long, env = "DAYBOOK_CREDENTIAL_RATE", default_value = "100")]
     pub credential_rate: u32,
     /// Requests a second of one holder; 0 for no limit
     #[arg(long, env = "DAYBOOK_HOLDER_RATE", default_value = "0")]
