@@ -10,10 +10,7 @@
 //! This is the only crate that sees accounts and orders together. It knows ports and no adapter.
 //! To add a use case, add its command under `commands/`, a method to [`Commands`], and whatever it
 //! writes besides events to [`Row`].
-#![cfg_attr(
-    any(test, feature = "contract"),
-    expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")
-)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod appender;
 mod caller;

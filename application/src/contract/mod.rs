@@ -9,6 +9,7 @@
 //! and list that in the tests of the port's adapters.
 #![expect(
     clippy::missing_panics_doc,
+    clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "every function here panics on a broken promise"
 )]
