@@ -92,10 +92,7 @@ async fn put(file: &Path, clients: u32, pace: Pace) -> Result<Ran, BenchError> {
     let opened = Database::open(&settings).await;
     let database = opened.map_err(|error| BenchError::failed(error.to_string()))?;
     let (commands, appender) = commands(&database);
-    // Not on the threads of the clients, as in the product.
-    let own = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let own = own.doing("starting the appender")?;
-    let appending = tokio::task::spawn_blocking(move || own.block_on(appender.run()));
+    let appending = tokio::spawn(appender.run());
 
     let caller = Caller { holder_id: HolderId::from_uuid(Uuid::now_v7()), operator: false };
     let time = || machine::process_time(std::process::id());

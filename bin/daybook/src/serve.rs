@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_application::{AppenderTask, Feed, Housekeeper, Queries, Reads, Relay};
+use daybook_application::{Feed, Housekeeper, Queries, Reads, Relay};
 use daybook_events::{Cache, EventBus, HolderId, Journal};
 use daybook_http::{Listener, RateLimits, ServerSettings, Service, ServiceParts, Tokens};
 use daybook_memory::{MemoryBus, MemoryCache};
@@ -70,7 +70,7 @@ pub(crate) async fn serve(
         options.keep_tasks,
     );
     let mut running = Running {
-        appender: on_a_thread_of_its_own(appender)?,
+        appender: tokio::spawn(appender.run()),
         relay: tokio::spawn(relay.run(stop.background.clone())),
         worker: tokio::spawn(worker.run(stop.background.clone())),
         housekeeper: tokio::spawn(housekeeper.run(stop.background.clone())),
@@ -96,13 +96,6 @@ pub(crate) async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Everything that is written goes through the appender, statement by statement. On the threads
-/// that serve requests each of its steps would wait behind all requests that are ready to go on.
-fn on_a_thread_of_its_own(appender: AppenderTask) -> Result<JoinHandle<()>, StartupError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(tokio::task::spawn_blocking(move || runtime.block_on(appender.run())))
 }
 
 fn journal(engines: &Engines) -> Arc<dyn Journal<daybook_application::Row>> {
