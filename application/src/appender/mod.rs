@@ -104,7 +104,8 @@ impl Appender {
         (Self { queue, ids }, AppenderTask { waiting, batcher, batch: settings.batch.get() })
     }
 
-    /// Hands in a command. Commands are decided in the order in which they are handed in.
+    /// Hands in a command. Commands are decided in the order in which they are handed in, but for
+    /// those that have to be decided again.
     ///
     /// # Errors
     /// [`CommandError::Overloaded`] at once where too many wait.
