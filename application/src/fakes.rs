@@ -11,9 +11,9 @@ use daybook_accounts::{
     RepositoryError as AccountsError, StatementEntry, StatementPage,
 };
 use daybook_events::{
-    BusError, Clock, Entry, EntryId, EntryOutcome, EventBus, EventFilter, EventSignals, HolderId,
-    IdSource, Journal, JournalError, Position, RecordedEvent, Signal, StoredOutcome, StreamId,
-    Timestamp, Version,
+    BusError, Clock, Entry, EntryId, EntryOutcome, EventBus, EventData, EventFilter, EventId,
+    EventSignals, HolderId, IdSource, Journal, JournalError, Metadata, Position, RecordedEvent,
+    Signal, StoredOutcome, StreamId, Timestamp, Version,
 };
 use daybook_money::Money;
 use daybook_orders::{Order, OrderId, OrderPage, OrderRepository, RepositoryError as OrdersError};
@@ -44,6 +44,22 @@ pub(crate) fn account(number: u128, holder_id: HolderId) -> Account {
         status: AccountStatus::Open,
         created_at: Timestamp::from_micros(0),
         version: Version::new(1),
+    }
+}
+
+/// An event of an order, whatever it says.
+pub(crate) fn event(position: u64, owner: Option<HolderId>) -> RecordedEvent {
+    RecordedEvent {
+        position: Position::new(position),
+        id: EventId::from_uuid(Uuid::from_u128(position.into())),
+        stream: StreamId::new("order", position % 2),
+        version: Version::new(1),
+        event_type: "OrderCreated".into(),
+        timestamp: Timestamp::from_micros(0),
+        data: EventData::of(&position),
+        owner,
+        order_id: None,
+        metadata: Metadata::default(),
     }
 }
 
@@ -98,6 +114,10 @@ impl EventBus for FakeBus {
         let signals = BroadcastStream::new(self.0.subscribe());
         Ok(Box::pin(signals.map(|signal| signal.unwrap_or(Signal::Missed))))
     }
+
+    async fn check(&self) -> Result<(), BusError> {
+        Ok(())
+    }
 }
 
 /// What becomes of a batch that is appended.
@@ -133,6 +153,7 @@ struct Log {
     outcomes: HashMap<(Option<HolderId>, String), StoredOutcome>,
     accounts: HashMap<AccountId, Account>,
     orders: HashMap<OrderId, Order>,
+    checkpoints: HashMap<String, Position>,
 }
 
 impl FakeStore {
@@ -332,11 +353,16 @@ impl Journal<Row> for FakeStore {
         Ok(0)
     }
 
-    async fn checkpoint(&self, _: &str) -> Result<Position, JournalError> {
-        Ok(Position::ZERO)
+    async fn checkpoint(&self, reader: &str) -> Result<Position, JournalError> {
+        self.readable()?;
+        Ok(self.log().checkpoints.get(reader).copied().unwrap_or(Position::ZERO))
     }
 
-    async fn save_checkpoint(&self, _: &str, _: Position) -> Result<(), JournalError> {
+    async fn save_checkpoint(&self, reader: &str, position: Position) -> Result<(), JournalError> {
+        self.readable()?;
+        let mut log = self.log();
+        let saved = log.checkpoints.entry(reader.to_owned()).or_default();
+        *saved = position.max(*saved);
         Ok(())
     }
 }

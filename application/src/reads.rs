@@ -1,32 +1,42 @@
 //! Reading one account or order through the cache.
 //!
-//! A hit answers from the cache. A miss reads the database once, however many ask at that moment,
-//! and fills the cache. A write puts the new reply in before it is acknowledged; the cache takes
-//! no reply older than the one it has, and a load that began before the write is not joined by
-//! reads that come after it. So no read is older than a write that was acknowledged before it.
+//! A hit answers from the cache. Whoever misses first is given a ticket, reads the database and fills the
+//! cache with it; who misses at that moment waits for the same reply, here or on another instance.
+//! A write tells the cache before it is acknowledged, and that voids the ticket: so no read is
+//! older than a write that was acknowledged before it began.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use daybook_accounts::{Account, AccountId, AccountRepository};
-use daybook_events::{Cache, Cached, HolderId, Version};
+use daybook_events::{Cache, CacheError, Cached, HolderId, Lookup, RecordedEvent, Ticket, Version};
 use daybook_orders::{Order, OrderId, OrderRepository};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use rand::Rng;
+use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::views::{AccountView, OrderView, encode};
 use crate::{Caller, QueryError};
+
+/// How long someone else's fetch is waited for, before the database is read all the same.
+const WAIT: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(32);
+/// By how many per cent a reply's time may be shorter: what was read together is not to expire
+/// together.
+const JITTER: u32 = 10;
 
 /// A cache, and how long things stay in it.
 #[derive(Clone)]
 pub struct ReadCache {
     /// The cache.
     pub cache: Arc<dyn Cache>,
-    /// How long a reply stays.
+    /// How long a reply stays at most; it may be up to a tenth less.
     pub ttl: Duration,
     /// How long it is remembered that there is nothing.
     pub absent_ttl: Duration,
@@ -43,15 +53,13 @@ pub struct Reads {
     flights: Arc<Flights>,
 }
 
+/// The fetches of this process that are under way, by their tickets.
 #[derive(Default)]
-struct Flights {
-    under_way: Mutex<HashMap<String, (u64, Flight)>>,
-    next: AtomicU64,
-}
+struct Flights(Mutex<HashMap<Ticket, Flight>>);
 
 impl Flights {
-    fn with<T>(&self, f: impl FnOnce(&mut HashMap<String, (u64, Flight)>) -> T) -> T {
-        f(&mut self.under_way.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<Ticket, Flight>) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -59,23 +67,12 @@ impl Flights {
 /// be joined for ever.
 struct Landing {
     flights: Arc<Flights>,
-    key: String,
-    number: u64,
-}
-
-impl Landing {
-    /// Whether no write has come in between.
-    fn is_current(&self) -> bool {
-        self.flights.with(|flights| flights.get(&self.key).is_some_and(|(n, _)| *n == self.number))
-    }
+    ticket: Ticket,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let landed = self.flights.with(|flights| match flights.get(&self.key) {
-            Some((number, _)) if *number == self.number => flights.remove(&self.key),
-            _ => None,
-        });
+        let landed = self.flights.with(|flights| flights.remove(&self.ticket));
         drop(landed);
     }
 }
@@ -97,6 +94,17 @@ impl What {
         match self {
             Self::Account(id, holder) => format!("account:{id}:user:{holder}"),
             Self::Order(id, holder) => format!("order:{id}:user:{holder}"),
+        }
+    }
+
+    /// What an event has changed; `None` where it is nothing that is cached.
+    fn of_event(event: &RecordedEvent) -> Option<Self> {
+        let (category, id) = event.stream.as_str().split_once('-')?;
+        let (id, holder) = (id.parse::<Uuid>().ok()?, event.owner?);
+        match category {
+            "account" => Some(Self::Account(AccountId::from_uuid(id), holder)),
+            "order" => Some(Self::Order(OrderId::from_uuid(id), holder)),
+            _ => None,
         }
     }
 }
@@ -152,9 +160,21 @@ impl Reads {
 
     async fn written(&self, what: What, value: Cached) {
         let Some(cache) = &self.cache else { return };
-        let key = what.key();
-        put(cache, &key, value).await;
-        self.flights.with(|flights| flights.remove(&key));
+        let ttl = cache.ttl_of(&value);
+        if let Err(error) = cache.cache.put(&what.key(), value, ttl).await {
+            tracing::debug!(%error, "the cache was not told of a write; the relay will tell it");
+        }
+    }
+
+    /// Tells the cache of an event that another instance may have committed without reaching it.
+    ///
+    /// # Errors
+    /// [`CacheError`] where the cache can't be told.
+    pub async fn catch_up(&self, event: &RecordedEvent) -> Result<(), CacheError> {
+        match (&self.cache, What::of_event(event)) {
+            (Some(cache), Some(what)) => cache.cache.invalidate(&what.key(), event.version).await,
+            _ => Ok(()),
+        }
     }
 
     async fn read(&self, what: What) -> Result<Option<Bytes>, QueryError> {
@@ -162,40 +182,63 @@ impl Reads {
             return self.load(what).await.map(|loaded| loaded.value);
         };
         let key = what.key();
-        match cache.cache.get(&key).await {
-            Ok(Some(hit)) => return Ok(hit.value),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "cache not read"),
+        let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
+        loop {
+            let ticket = match cache.cache.get(&key).await {
+                Ok(Lookup::Hit(hit)) => return Ok(hit.value),
+                Ok(Lookup::Miss(ticket)) => {
+                    return self.begin_flight(cache, key, what, ticket).await.map(|l| l.value);
+                }
+                Ok(Lookup::Pending(ticket)) => ticket,
+                Err(error) => {
+                    tracing::debug!(%error, "cache not read");
+                    break;
+                }
+            };
+            // The ticket is good: no write has been acknowledged since its flight began.
+            if let Some(flight) = self.flights.with(|flights| flights.get(&ticket).cloned()) {
+                return flight.await.map(|loaded| loaded.value);
+            }
+            if waited >= WAIT {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        self.join_flight(cache, key, what).await.map(|loaded| loaded.value)
+        self.load(what).await.map(|loaded| loaded.value)
     }
 
-    /// Joins the load of `key` that is under way, or begins one.
-    fn join_flight(&self, cache: &ReadCache, key: String, what: What) -> Flight {
-        self.flights.with(|flights| {
-            if let Some((_, flight)) = flights.get(&key) {
-                return flight.clone();
-            }
-            let number = self.flights.next.fetch_add(1, Ordering::Relaxed);
-            let (reads, cache, name) = (self.clone(), cache.clone(), key.clone());
-            // On its own task: it ends, and leaves the map, also when every reader has gone.
-            let load = tokio::spawn(async move {
-                let landing = Landing { flights: Arc::clone(&reads.flights), key: name, number };
-                let loaded = reads.load(what).await;
-                if let (Ok(value), true) = (&loaded, landing.is_current()) {
-                    put(&cache, &landing.key, value.clone()).await;
+    /// Loads what a key stands for and fills it in.
+    fn begin_flight(&self, cache: &ReadCache, key: String, what: What, ticket: Ticket) -> Flight {
+        let (land, landed) = oneshot::channel();
+        let flight = landed
+            .map(|loaded| {
+                loaded.unwrap_or_else(|_| Err(QueryError::Unavailable("a load failed".to_owned())))
+            })
+            .boxed()
+            .shared();
+        self.flights.with(|flights| flights.insert(ticket, flight.clone()));
+        let landing = Landing { flights: Arc::clone(&self.flights), ticket };
+        let (reads, cache) = (self.clone(), cache.clone());
+        // On its own task: it ends, and leaves the map, also when every reader has gone.
+        tokio::spawn(async move {
+            let _landing = landing;
+            let loaded = reads.load(what).await;
+            let told = match &loaded {
+                Ok(value) => {
+                    cache.cache.fill(&key, ticket, value.clone(), cache.ttl_of(value)).await
                 }
-                loaded
-            });
-            let flight = load
-                .map(|joined| {
-                    joined.unwrap_or_else(|e| Err(QueryError::Unavailable(e.to_string())))
-                })
-                .boxed()
-                .shared();
-            flights.insert(key, (number, flight.clone()));
-            flight
-        })
+                // No value is older than that: it only gives the ticket back.
+                Err(_) => cache.cache.invalidate(&key, Version::ZERO).await,
+            };
+            if let Err(error) = told {
+                tracing::debug!(%error, "cache not filled");
+            }
+            // Whoever asked may have gone.
+            let _ = land.send(loaded);
+        });
+        flight
     }
 
     async fn load(&self, what: What) -> Result<Cached, QueryError> {
@@ -223,11 +266,11 @@ fn of_order(order: &Order) -> Cached {
     Cached { version: order.version, value: Some(encode(&OrderView::from(order))) }
 }
 
-async fn put(cache: &ReadCache, key: &str, value: Cached) {
-    let never_was = value.value.is_none() && value.version == Version::ZERO;
-    let ttl = if never_was { cache.absent_ttl } else { cache.ttl };
-    if let Err(error) = cache.cache.put(key, value, ttl).await {
-        tracing::debug!(%error, "cache not filled");
+impl ReadCache {
+    fn ttl_of(&self, value: &Cached) -> Duration {
+        let never_was = value.value.is_none() && value.version == Version::ZERO;
+        let ttl = if never_was { self.absent_ttl } else { self.ttl };
+        ttl * (100 - rand::rng().random_range(0..=JITTER)) / 100
     }
 }
 

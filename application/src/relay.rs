@@ -1,111 +1,182 @@
-//! The relay: follows the log in order and hands it on to the bus.
+//! Relays: follow the log in order and hand it on, each to one place outside.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_events::{EventBus, EventFilter, Journal, JournalError, Position, RecordedEvent};
+use async_trait::async_trait;
+use daybook_events::{Election, EventFilter, Journal, JournalError, Lead, Position, RecordedEvent};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Row, Tail};
 
-/// The name under which the relay remembers how far it has come.
-const READER: &str = "relay";
 const BATCH: u32 = 512;
-/// A commit of this process wakes the relay; this is for those of others.
+/// A commit wakes the relay, also one of another process where the engine tells of it; this is for
+/// what nobody tells of.
 const POLL: Duration = Duration::from_millis(250);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// How often the lead is looked for by those who do not have it.
+const ELECTION_EVERY: Duration = Duration::from_millis(500);
+/// How often whoever has the lead looks whether it is still held.
+const LEAD_CHECK_EVERY: Duration = Duration::from_secs(2);
+/// How long the lead is left to others after a failure.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// Hands every event to the bus, in order, at least once.
+/// Where a relay hands events on to.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// Takes events that are in the log: consecutive, in order, and possibly again.
+    ///
+    /// # Errors
+    /// Why they could not be taken; they are handed on again, here or by another instance.
+    async fn take(&self, events: &[Arc<RecordedEvent>]) -> Result<(), String>;
+}
+
+/// Hands every event on to one destination, in order, at least once. Of all instances one does it at
+/// a time; where it fails, or can't reach the destination, another takes over.
 pub struct Relay {
+    name: &'static str,
     journal: Arc<dyn Journal<Row>>,
-    bus: Arc<dyn EventBus>,
+    election: Arc<dyn Election>,
+    destination: Arc<dyn Destination>,
     tail: Arc<Tail>,
 }
 
 impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Relay").finish_non_exhaustive()
+        f.debug_struct("Relay").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Relay {
-    /// A relay from this journal to this bus. `tail` spares it reading back what this process
-    /// has just committed.
-    pub fn new(journal: Arc<dyn Journal<Row>>, bus: Arc<dyn EventBus>, tail: Arc<Tail>) -> Self {
-        Self { journal, bus, tail }
+    /// A relay from this journal to this destination. Its progress and its lead have this name.
+    /// `tail` spares it reading back what this process has just committed.
+    pub fn new(
+        name: &'static str,
+        journal: Arc<dyn Journal<Row>>,
+        election: Arc<dyn Election>,
+        destination: Arc<dyn Destination>,
+        tail: Arc<Tail>,
+    ) -> Self {
+        Self { name, journal, election, destination, tail }
     }
 
     /// Runs until `stop`, and remembers how far it came.
     pub async fn run(self, stop: CancellationToken) {
-        let Some(mut position) = stop.run_until_cancelled(self.first_checkpoint()).await else {
-            return;
-        };
-        let mut commits = self.tail.commits();
-        let (mut saved, mut saved_at) = (position, tokio::time::Instant::now());
         while !stop.is_cancelled() {
-            match self.hand_on(position).await {
-                Ok(Some(last)) => position = last,
-                Ok(None) => {
+            let pause = match self.election.try_lead(self.name).await {
+                Ok(Some(lead)) => match self.lead(lead, &stop).await {
+                    Ok(()) => continue,
+                    Err(reason) => {
+                        let relay = self.name;
+                        tracing::warn!(relay, reason, "a relay stands still; it is tried again");
+                        PAUSE_AFTER_ERROR
+                    }
+                },
+                Ok(None) => ELECTION_EVERY,
+                Err(error) => {
+                    tracing::warn!(relay = self.name, %error, "no relay could be chosen");
+                    PAUSE_AFTER_ERROR
+                }
+            };
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// Hands on for as long as the lead is held and nothing fails. The lead is given up at the end.
+    async fn lead(&self, lead: Box<dyn Lead>, stop: &CancellationToken) -> Result<(), String> {
+        let checkpoint = self.journal.checkpoint(self.name).await;
+        let mut progress = Progress::from(checkpoint.map_err(|error| error.to_string())?);
+        let led = self.hand_on_while_held(lead, stop, &mut progress).await;
+        progress.save(self).await;
+        led
+    }
+
+    async fn hand_on_while_held(
+        &self,
+        mut lead: Box<dyn Lead>,
+        stop: &CancellationToken,
+        progress: &mut Progress,
+    ) -> Result<(), String> {
+        let mut commits = self.tail.commits();
+        let mut checked = Instant::now();
+        while !stop.is_cancelled() {
+            match self.hand_on(progress.position).await? {
+                Some(last) => progress.position = last,
+                None => {
                     let wake = async { tokio::time::timeout(POLL, commits.changed()).await };
                     if let Some(Ok(Err(_))) = stop.run_until_cancelled(wake).await {
                         // No one commits here any more; the poll goes on.
                         stop.run_until_cancelled(tokio::time::sleep(POLL)).await;
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(error, "the relay could not hand on events; it tries again");
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await;
+            }
+            if progress.saved_at.elapsed() >= CHECKPOINT_EVERY {
+                progress.save(self).await;
+            }
+            if checked.elapsed() >= LEAD_CHECK_EVERY {
+                if !lead.is_held().await {
+                    return Err("the lead was lost".to_owned());
                 }
-            }
-            if position > saved && saved_at.elapsed() >= CHECKPOINT_EVERY {
-                self.save(position).await;
-                (saved, saved_at) = (position, tokio::time::Instant::now());
+                checked = Instant::now();
             }
         }
-        if position > saved {
-            self.save(position).await;
-        }
-    }
-
-    async fn first_checkpoint(&self) -> Position {
-        loop {
-            match self.journal.checkpoint(READER).await {
-                Ok(position) => return position,
-                Err(error) => {
-                    tracing::warn!(%error, "the relay's checkpoint could not be read");
-                    tokio::time::sleep(PAUSE_AFTER_ERROR).await;
-                }
-            }
-        }
+        Ok(())
     }
 
     /// Hands on what comes after `position`; answers how far it came, or `None` where there was
     /// nothing.
     async fn hand_on(&self, position: Position) -> Result<Option<Position>, String> {
-        let events = self.next_events(position).await.map_err(|error| error.to_string())?;
+        let events = next_events(&*self.journal, &self.tail, position).await;
+        let events = events.map_err(|error| error.to_string())?;
         let Some(last) = events.last().map(|event| event.position) else { return Ok(None) };
-        self.bus.publish(events.into()).await.map_err(|error| error.to_string())?;
+        self.destination.take(&events).await?;
         Ok(Some(last))
     }
+}
 
-    async fn next_events(
-        &self,
-        position: Position,
-    ) -> Result<Vec<Arc<RecordedEvent>>, JournalError> {
-        let limit = usize::try_from(BATCH).unwrap_or(usize::MAX);
-        if let Some(events) = self.tail.after(position, limit)
-            && !events.is_empty()
-        {
-            return Ok(events);
-        }
-        let events = self.journal.read(&EventFilter::All, position, BATCH).await?;
-        Ok(events.into_iter().map(Arc::new).collect())
+/// How far a relay has come.
+struct Progress {
+    position: Position,
+    saved: Position,
+    saved_at: Instant,
+}
+
+impl Progress {
+    fn from(position: Position) -> Self {
+        Self { position, saved: position, saved_at: Instant::now() }
     }
 
-    async fn save(&self, position: Position) {
-        if let Err(error) = self.journal.save_checkpoint(READER, position).await {
-            tracing::warn!(%error, "the relay's checkpoint was not saved; events will be handed on again");
+    async fn save(&mut self, relay: &Relay) {
+        self.saved_at = Instant::now();
+        if self.position <= self.saved {
+            return;
+        }
+        match relay.journal.save_checkpoint(relay.name, self.position).await {
+            Ok(()) => self.saved = self.position,
+            Err(error) => {
+                let relay = relay.name;
+                tracing::warn!(relay, %error, "a checkpoint was not saved; events will be handed on again");
+            }
         }
     }
 }
+
+/// Some of what comes after `position`, from memory where it is there.
+pub(crate) async fn next_events(
+    journal: &dyn Journal<Row>,
+    tail: &Tail,
+    position: Position,
+) -> Result<Vec<Arc<RecordedEvent>>, JournalError> {
+    let limit = usize::try_from(BATCH).unwrap_or(usize::MAX);
+    if let Some(events) = tail.after(position, limit)
+        && !events.is_empty()
+    {
+        return Ok(events);
+    }
+    let events = journal.read(&EventFilter::All, position, BATCH).await?;
+    Ok(events.into_iter().map(Arc::new).collect())
+}
+
+#[cfg(test)]
+mod tests;

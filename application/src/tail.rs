@@ -52,7 +52,12 @@ impl Tail {
         Some(events.iter().skip(skip).take(limit).cloned().collect())
     }
 
-    /// Tells of every commit of this process.
+    /// Wakes those who wait for commits: another process may have committed something.
+    pub fn nudge(&self) {
+        self.head.send_modify(|_| {});
+    }
+
+    /// Tells of every commit of this process, and of those it was [nudged](Self::nudge) about.
     pub fn commits(&self) -> watch::Receiver<Position> {
         self.head.subscribe()
     }

@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_ledger;
 mod m20261123_000002_tasks;
+mod m20261125_000003_append;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261123_000001_ledger::Migration),
             Box::new(m20261123_000002_tasks::Migration),
+            Box::new(m20261125_000003_append::Migration),
         ]
     }
 }

@@ -1,6 +1,6 @@
 //! Inserting many rows with few statements.
 
-use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement, Value};
 
 /// Rows of one table that are inserted together.
 pub(crate) struct Insert<const N: usize> {
@@ -12,7 +12,7 @@ pub(crate) struct Insert<const N: usize> {
 
 /// Up to so many rows every number of them has a statement of its own.
 const SMALL: usize = 63;
-/// SQLite takes 32 766 parameters in a statement.
+/// SQLite takes 32 766 parameters in a statement; Postgres takes 65 535.
 const MOST_PARAMETERS: usize = 32_000;
 
 impl<const N: usize> Insert<N> {
@@ -23,33 +23,39 @@ impl<const N: usize> Insert<N> {
         db: &impl ConnectionTrait,
         rows: Vec<[Value; N]>,
     ) -> Result<(), DbErr> {
+        let backend = db.get_database_backend();
         let mut left = rows.len();
         let mut rows = rows.into_iter();
         while left > 0 {
             let size = group_size(left, N);
             let values = rows.by_ref().take(size).flatten();
-            let statement =
-                Statement::from_sql_and_values(db.get_database_backend(), self.sql(size), values);
-            db.execute_raw(statement).await?;
+            let sql = self.sql(backend, size);
+            db.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
             left -= size;
         }
         Ok(())
     }
 
-    fn sql(&self, rows: usize) -> String {
-        let group = format!("({})", ["?"; N].join(","));
-        let mut sql = format!("INSERT INTO {} ({}) VALUES ", self.table, self.columns.join(","));
-        sql.reserve((group.len() + 1) * rows + self.on_conflict.len());
-        for row in 0..rows {
-            if row > 0 {
-                sql.push(',');
-            }
-            sql.push_str(&group);
-        }
-        sql.push(' ');
-        sql.push_str(self.on_conflict);
-        sql
+    fn sql(&self, backend: DatabaseBackend, rows: usize) -> String {
+        let groups: Vec<String> =
+            (0..rows).map(|row| format!("({})", placeholders(backend, row * N + 1, N))).collect();
+        format!(
+            "INSERT INTO {} ({}) VALUES {} {}",
+            self.table,
+            self.columns.join(","),
+            groups.join(","),
+            self.on_conflict
+        )
     }
+}
+
+/// Placeholders of this many parameters, separated by commas; the first is number `first`.
+pub(crate) fn placeholders(backend: DatabaseBackend, first: usize, count: usize) -> String {
+    let placeholder = |number: usize| match backend {
+        DatabaseBackend::Postgres => format!("${number}"),
+        _ => "?".to_owned(),
+    };
+    (first..first + count).map(placeholder).collect::<Vec<_>>().join(",")
 }
 
 fn group_size(left: usize, columns: usize) -> usize {
@@ -86,6 +92,19 @@ mod tests {
         }
         assert_eq!(sizes, [512, 256, 128, 64, 40]);
         assert!(group_size(100_000, 12) * 12 <= MOST_PARAMETERS);
+    }
+
+    #[test]
+    fn each_engine_has_its_own_placeholders() {
+        let insert = Insert { table: "t", columns: ["a", "b"], on_conflict: "" };
+        assert_eq!(
+            insert.sql(DatabaseBackend::Sqlite, 2),
+            "INSERT INTO t (a,b) VALUES (?,?),(?,?) "
+        );
+        assert_eq!(
+            insert.sql(DatabaseBackend::Postgres, 2),
+            "INSERT INTO t (a,b) VALUES ($1,$2),($3,$4) "
+        );
     }
 
     #[test]

@@ -1,22 +1,30 @@
 //! The database adapter: the journal, the read models and the task queue, through sea-orm.
 //!
-//! Today on SQLite: one file, write-ahead log, every commit synced to disk before it is
-//! acknowledged, one connection that writes and a pool of connections that read. SQL that an
-//! engine wants otherwise stands in [`connect`](self::DatabaseSettings) and `insert.rs`; all else
-//! is sea-orm's.
+//! On SQLite it is one file with one connection that writes. On Postgres, 15 and later, several
+//! instances share a server: a lock held for each batch gives events their order, and a batch is one
+//! step to the server and back. What an engine wants otherwise stands in `sqlite.rs`, in
+//! `postgres/` and in the placeholders of `insert.rs`; all else is the same on both.
 //!
-//! To add a read model: a migration, an entity under `entities/`, its rows in `journal/rows.rs`,
-//! and the repository that finds it.
+//! To add a read model: a migration, an entity under `entities/`, its rows in `journal/rows.rs` and
+//! in the function that the last migration of `daybook_append` makes, and the repository that finds
+//! it.
 
 mod accounts;
-mod connect;
+mod database;
 mod entities;
 mod error;
 mod holders;
 mod insert;
 mod journal;
 mod orders;
+mod pool;
+mod postgres;
+mod sqlite;
 mod tasks;
+mod watch;
 
-pub use connect::{Database, DatabaseSettings, OpenError};
+pub use database::{Database, DatabaseSettings, Migrate, OpenError};
+pub use postgres::PostgresSettings;
+pub use sqlite::SqliteSettings;
 pub use tasks::DatabaseQueue;
+pub use watch::{Heard, Watch};

@@ -1,25 +1,28 @@
 //! The task queue, and what is known of tasks.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{
-    Clock, HolderId, Lease, LeaseLost, NewTask, QueueError, Task, TaskCursor, TaskId, TaskPage,
-    TaskQueue, TaskRepository, TaskState, Timestamp, Version,
+    Claim, Claimed, Clock, HolderId, Lease, LeaseLost, NewTask, QueueError, Task, TaskCursor,
+    TaskId, TaskPage, TaskQueue, TaskRecords, TaskRepository, TaskState, Timestamp, Version,
 };
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
-    UpdateMany,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, UpdateMany,
 };
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::Database;
 use crate::accounts::{restored, stored};
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
+use crate::insert::padded;
 use crate::journal::{TASKS, task_values};
 
 /// A queue in the database.
@@ -39,6 +42,34 @@ impl DatabaseQueue {
     /// The queue in this database; the clock says what is due and which leases have expired.
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
         Self { database, clock }
+    }
+
+    /// Whether there is a task to be leased.
+    async fn is_due(&self, now: Timestamp) -> Result<bool, Fault> {
+        let readers = &self.database.readers;
+        Ok(Entity::find().filter(is_waiting(now)).one(readers).await?.is_some()
+            || Entity::find().filter(is_abandoned(now)).one(readers).await?.is_some())
+    }
+
+    /// The rows of claimed tasks, locked; those that are not known are recorded first.
+    async fn recorded(
+        &self,
+        transaction: &DatabaseTransaction,
+        claims: &[Claim],
+    ) -> Result<HashMap<Uuid, Model>, Fault> {
+        let mut known = locked(transaction, claims.iter().map(|claim| &claim.task)).await?;
+        let unknown: Vec<_> = claims
+            .iter()
+            .map(|claim| &claim.task)
+            .filter(|task| !known.contains_key(&task.id.uuid()))
+            .collect();
+        if !unknown.is_empty() {
+            let rows: HashMap<Uuid, _> =
+                unknown.iter().map(|task| (task.id.uuid(), task_values(task, 0))).collect();
+            TASKS.run(transaction, rows.into_values().collect()).await?;
+            known.extend(locked(transaction, unknown).await?);
+        }
+        Ok(known)
     }
 
     /// Changes a task for the holder of its lease.
@@ -62,31 +93,34 @@ impl DatabaseQueue {
 #[async_trait]
 impl TaskQueue for DatabaseQueue {
     async fn enqueue(&self, tasks: &[NewTask]) -> Result<(), QueueError> {
-        let transaction = self.database.begin().await.map_err(Fault::from)?;
         let rows = tasks.iter().map(|task| task_values(task, 0)).collect();
-        TASKS.run(&transaction, rows).await.map_err(Fault::from)?;
-        Ok(transaction.commit().await.map_err(Fault::from)?)
+        let written = self.database.writer.bounded(async {
+            let transaction = self.database.begin().await?;
+            TASKS.run(&transaction, rows).await?;
+            self.database.engine.tell_workers(&transaction).await?;
+            transaction.commit().await
+        });
+        Ok(written.await.map_err(Fault::from)?)
     }
 
     async fn lease(&self, limit: u32, term: Duration) -> Result<Vec<Lease>, QueueError> {
         let now = self.clock.now();
         // Looked for without the write lock first: an idle worker disturbs nobody.
-        if due(now, 1).one(&self.database.readers).await.map_err(Fault::from)?.is_none() {
+        if !self.is_due(now).await? {
             return Ok(Vec::new());
         }
-        let transaction = self.database.begin().await.map_err(Fault::from)?;
-        let tasks = due(now, limit).all(&transaction).await.map_err(Fault::from)?;
-        Entity::update_many()
-            .col_expr(Column::State, Expr::value(TaskState::Running.as_str()))
-            .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-            .col_expr(Column::LeaseToken, Expr::col(Column::LeaseToken).add(1))
-            .col_expr(Column::LeaseUntil, Expr::value(now.plus(term).micros()))
-            .filter(Column::Id.is_in(tasks.iter().map(|task| task.id)))
-            .exec(&transaction)
-            .await
-            .map_err(Fault::from)?;
-        transaction.commit().await.map_err(Fault::from)?;
-        Ok(tasks.into_iter().map(leased).collect::<Result<_, _>>()?)
+        let leased_now = self.database.writer.bounded(async {
+            let transaction = self.database.begin().await?;
+            let mut tasks = abandoned(now, limit).all(&transaction).await?;
+            let left = limit.saturating_sub(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
+            if left > 0 {
+                tasks.extend(waiting(now, left).all(&transaction).await?);
+            }
+            lease_rows(&transaction, &tasks, now.plus(term)).await?;
+            transaction.commit().await?;
+            Ok::<_, Fault>(tasks)
+        });
+        Ok(leased_now.await?.into_iter().map(leased).collect::<Result<_, _>>()?)
     }
 
     async fn extend(
@@ -125,7 +159,51 @@ impl TaskQueue for DatabaseQueue {
 
     async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
         let back = queued().col_expr(Column::Attempts, Expr::col(Column::Attempts).sub(1));
-        self.settle(lease, back).await
+        let released = self.settle(lease, back).await?;
+        self.database.engine.tell_workers(&self.database.writer).await.map_err(Fault::from)?;
+        Ok(released)
+    }
+
+    async fn check(&self) -> Result<(), QueueError> {
+        let asked = self.database.readers.execute_unprepared("SELECT 1").await;
+        asked.map(drop).map_err(|error| Fault::from(error).into())
+    }
+}
+
+#[async_trait]
+impl TaskRecords for DatabaseQueue {
+    async fn claim(&self, claims: &[Claim], term: Duration) -> Result<Vec<Claimed>, QueueError> {
+        let now = self.clock.now();
+        let claimed = self.database.writer.bounded(async {
+            let transaction = self.database.begin().await?;
+            let known = self.recorded(&transaction, claims).await?;
+            let mut taken = HashSet::new();
+            let verdicts: Vec<_> = claims
+                .iter()
+                .map(|claim| {
+                    let id = claim.task.id.uuid();
+                    let row =
+                        known.get(&id).ok_or_else(|| Fault::corrupt("a task was not recorded"))?;
+                    if taken.contains(&id) {
+                        return Ok(Claimed::Held);
+                    }
+                    let verdict = judge(row, claim.again, now)?;
+                    if matches!(verdict, Claimed::Leased(_)) {
+                        taken.insert(id);
+                    }
+                    Ok::<_, Fault>(verdict)
+                })
+                .collect::<Result<_, _>>()?;
+            lease_rows(
+                &transaction,
+                known.values().filter(|row| taken.contains(&row.id)),
+                now.plus(term),
+            )
+            .await?;
+            transaction.commit().await?;
+            Ok::<_, Fault>(verdicts)
+        });
+        Ok(claimed.await?)
     }
 }
 
@@ -134,6 +212,12 @@ impl TaskRepository for Database {
     async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError> {
         let found = Entity::find_by_id(id.uuid()).one(&self.readers).await.map_err(Fault::from)?;
         Ok(found.map(restore).transpose()?)
+    }
+
+    async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError> {
+        let ids = padded(ids.iter().map(|id| id.uuid()).collect());
+        let found = Entity::find().filter(Column::Id.is_in(ids)).all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
     }
 
     async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError> {
@@ -153,44 +237,107 @@ impl TaskRepository for Database {
     }
 
     async fn forget_done(&self, before: Timestamp, limit: u32) -> Result<u64, QueueError> {
-        let transaction = self
-            .writer
-            .begin_with_options(crate::connect::immediate())
-            .await
-            .map_err(Fault::from)?;
-        let old: Vec<sea_orm::prelude::Uuid> = Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(Column::State.eq(TaskState::Done.as_str()))
-            .filter(Column::FinishedAt.lt(before.micros()))
-            .limit(u64::from(limit))
-            .into_tuple()
-            .all(&transaction)
-            .await
-            .map_err(Fault::from)?;
-        let deleted = Entity::delete_many()
-            .filter(Column::Id.is_in(old))
-            .exec(&transaction)
-            .await
-            .map_err(Fault::from)?;
-        transaction.commit().await.map_err(Fault::from)?;
-        Ok(deleted.rows_affected)
+        let forgotten = self.writer.bounded(async {
+            let transaction = self.begin().await?;
+            let old: Vec<Uuid> = Entity::find()
+                .select_only()
+                .column(Column::Id)
+                .filter(Column::State.eq(TaskState::Done.as_str()))
+                .filter(Column::FinishedAt.lt(before.micros()))
+                .limit(u64::from(limit))
+                .into_tuple()
+                .all(&transaction)
+                .await?;
+            let deleted =
+                Entity::delete_many().filter(Column::Id.is_in(old)).exec(&transaction).await?;
+            transaction.commit().await?;
+            Ok::<_, DbErr>(deleted.rows_affected)
+        });
+        Ok(forgotten.await.map_err(Fault::from)?)
     }
 }
 
 const NO_TEXT: Option<String> = None;
 const NO_INSTANT: Option<i64> = None;
 
-/// Tasks whose time has come and that no one holds, earliest first.
-fn due(now: Timestamp, limit: u32) -> sea_orm::Select<Entity> {
-    let waiting = Column::State.eq(TaskState::Queued.as_str()).and(Column::RunAt.lte(now.micros()));
-    let abandoned =
-        Column::State.eq(TaskState::Running.as_str()).and(Column::LeaseUntil.lt(now.micros()));
-    Entity::find()
-        .filter(Condition::any().add(waiting).add(abandoned))
-        .order_by_asc(Column::RunAt)
+fn is_waiting(now: Timestamp) -> sea_orm::sea_query::SimpleExpr {
+    Column::State.eq(TaskState::Queued.as_str()).and(Column::RunAt.lte(now.micros()))
+}
+
+fn is_abandoned(now: Timestamp) -> sea_orm::sea_query::SimpleExpr {
+    Column::State.eq(TaskState::Running.as_str()).and(Column::LeaseUntil.lt(now.micros()))
+}
+
+/// Tasks whose time has come, earliest first. Those that another worker is just taking are
+/// skipped; on SQLite there can be none.
+fn waiting(now: Timestamp, limit: u32) -> Select<Entity> {
+    taken(Entity::find().filter(is_waiting(now)).order_by_asc(Column::RunAt), limit)
+}
+
+/// Tasks whose worker has not been heard of, earliest first.
+fn abandoned(now: Timestamp, limit: u32) -> Select<Entity> {
+    taken(Entity::find().filter(is_abandoned(now)).order_by_asc(Column::RunAt), limit)
+}
+
+fn taken(tasks: Select<Entity>, limit: u32) -> Select<Entity> {
+    tasks
         .order_by_asc(Column::Id)
         .limit(u64::from(limit))
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+}
+
+/// The rows of these tasks that are there, locked in the order of their ids, as everyone does it.
+async fn locked(
+    transaction: &DatabaseTransaction,
+    tasks: impl IntoIterator<Item = &NewTask>,
+) -> Result<HashMap<Uuid, Model>, Fault> {
+    let ids = padded(tasks.into_iter().map(|task| task.id.uuid()).collect());
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids))
+        .order_by_asc(Column::Id)
+        .lock(LockType::Update)
+        .all(transaction)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Notes the leases of these rows.
+async fn lease_rows(
+    transaction: &DatabaseTransaction,
+    rows: impl IntoIterator<Item = &Model>,
+    until: Timestamp,
+) -> Result<(), Fault> {
+    let ids: Vec<_> = rows.into_iter().map(|row| row.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    Entity::update_many()
+        .col_expr(Column::State, Expr::value(TaskState::Running.as_str()))
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .col_expr(Column::LeaseToken, Expr::col(Column::LeaseToken).add(1))
+        .col_expr(Column::LeaseUntil, Expr::value(until.micros()))
+        .filter(Column::Id.is_in(padded(ids)))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Whether a task that was handed out can be leased.
+fn judge(row: &Model, again: bool, now: Timestamp) -> Result<Claimed, Fault> {
+    let state = TaskState::from_name(&row.state)
+        .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?;
+    Ok(match state {
+        TaskState::Done | TaskState::Dead => Claimed::Finished,
+        TaskState::Queued if row.run_at > now.micros() => {
+            Claimed::NotDue(Timestamp::from_micros(row.run_at))
+        }
+        TaskState::Running
+            if !again && row.lease_until.is_some_and(|until| until >= now.micros()) =>
+        {
+            Claimed::Held
+        }
+        TaskState::Queued | TaskState::Running => Claimed::Leased(leased(row.clone())?),
+    })
 }
 
 fn queued() -> UpdateMany<Entity> {

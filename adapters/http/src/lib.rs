@@ -24,6 +24,7 @@ mod service;
 mod sse;
 mod token;
 
+pub use api::{Engine, Engines};
 pub use limits::RateLimits;
 pub use server::{Listener, ServerSettings};
 pub use service::{Service, ServiceParts, openapi};

@@ -46,7 +46,7 @@ pub struct ServiceParts {
     /// How many requests there may be.
     pub limits: Arc<RateLimits>,
     /// Which engine serves the database, the cache, the bus and the task queue.
-    pub engines: [String; 4],
+    pub engines: Engines,
     /// Cancelled when streams are to end.
     pub stop: CancellationToken,
     /// Cancelled when the service takes no new work.
@@ -71,7 +71,6 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style
 impl Service {
     /// Puts the service together.
     pub fn new(parts: ServiceParts, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
-        let [database, cache, bus, tasks] = parts.engines;
         let document = openapi();
         let routes =
             Arc::new(Routes::of_document(&serde_json::from_str(&document).unwrap_or_default()));
@@ -89,7 +88,7 @@ impl Service {
             tokens: parts.tokens,
             clock,
             limits: parts.limits,
-            engines: Engines { database, cache, bus, tasks },
+            engines: parts.engines,
             stop: parts.stop,
             draining: parts.draining,
         };

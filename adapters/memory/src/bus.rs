@@ -58,6 +58,10 @@ impl EventBus for MemoryBus {
             None => Box::pin(stream::empty()),
         })
     }
+
+    async fn check(&self) -> Result<(), BusError> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

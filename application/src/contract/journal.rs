@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use daybook_accounts::{AccountRepository, HolderRepository};
 use daybook_events::{
-    Entry, EntryId, EntryOutcome, EventFilter, Journal, Position, Timestamp, Version,
+    Entry, EntryId, EntryOutcome, EventFilter, Journal, NewTask, Position, TaskId, TaskKind,
+    TaskRepository, Timestamp, Version,
 };
 use uuid::Uuid;
 
@@ -274,4 +275,82 @@ pub async fn concurrent_appenders_leave_no_gap(journal: Arc<dyn Journal<Row>>) {
     for writer in writers {
         writer.await.unwrap();
     }
+}
+
+/// Of many appenders that decided on the same version of a stream, one is committed each time: the
+/// others are conflicts, alone, and what stood beside them in their batches is written.
+pub async fn of_appenders_that_want_the_same_one_wins(journal: Arc<dyn Journal<Row>>) {
+    const APPENDERS: u64 = 8;
+    for version in 0..10 {
+        let appending: Vec<_> = (0..APPENDERS)
+            .map(|appender| {
+                let journal = Arc::clone(&journal);
+                tokio::spawn(async move {
+                    let own = event_on(&format!("own{appender}"), version);
+                    append(&*journal, &[event_on("wanted", version), own]).await
+                })
+            })
+            .collect();
+        let mut won = 0;
+        for outcomes in appending {
+            let outcomes = outcomes.await.unwrap();
+            assert!(matches!(outcomes[1], EntryOutcome::Committed { .. }), "{outcomes:?}");
+            match outcomes[0] {
+                EntryOutcome::Committed { .. } => won += 1,
+                EntryOutcome::Conflict => {}
+                EntryOutcome::Replayed(_) => panic!("{outcomes:?}"),
+            }
+        }
+        assert_eq!(won, 1);
+    }
+    let expected: Vec<_> = (1..=10 * (APPENDERS + 1)).collect();
+    assert_eq!(positions(&*journal, EventFilter::All, 0, 1_000).await, expected);
+}
+
+/// A batch may write rows of every kind at once, and each can be read as soon as it is committed.
+pub async fn every_kind_of_row_is_written(
+    journal: &dyn Journal<Row>,
+    accounts: &dyn AccountRepository,
+    holders: &dyn HolderRepository,
+    tasks: &dyn TaskRepository,
+) {
+    append(journal, &[event_on("before", 0)]).await;
+    let (account, opening) = opening(1, holder(1), "10");
+    let (ada, registration) = registration(7, "ada@example.com");
+    let id = TaskId::from_uuid(Uuid::from_u128(3));
+    let task = NewTask {
+        id,
+        owner: Some(holder(1)),
+        kind: TaskKind::text(),
+        payload: serde_json::value::to_raw_value("hello").unwrap(),
+        run_at: Timestamp::from_micros(5),
+        created_at: Timestamp::from_micros(4),
+    };
+    let mut asked = event_on("task", 0);
+    asked.rows.push(Row::Task(Box::new(task)));
+    let refused = keyed(empty(), Some(holder(1)), "refused", "no");
+    let batch = [keyed(opening, Some(holder(1)), "opened", "yes"), registration, asked, refused];
+    let outcomes = append(journal, &batch).await;
+    assert_eq!(outcomes, [committed(2), committed(3), committed(4), committed(4)]);
+    assert_eq!(accounts.find(&[account.id]).await.unwrap(), std::slice::from_ref(&account));
+    let page = daybook_accounts::StatementPage { account: account.id, before: None, limit: 9 };
+    let statement = accounts.statement(&page).await.unwrap();
+    assert_eq!(statement.iter().map(|line| line.position.get()).collect::<Vec<_>>(), [2]);
+    assert_eq!(holders.find(ada.id).await.unwrap().map(|found| found.id), Some(ada.id));
+    let found = tasks.find(id).await.unwrap().unwrap();
+    assert_eq!((found.version, found.payload.get()), (Version::new(1), "\"hello\""));
+    for (key, outcome, position) in [("opened", "yes", 2), ("refused", "no", 4)] {
+        let stored = journal.find_outcome(Some(holder(1)), key).await.unwrap().unwrap();
+        assert_eq!((&*stored.outcome, stored.position.get()), (outcome, position));
+    }
+
+    let mut retried = event_on("task", 1);
+    let (version, at) = (Version::new(2), Timestamp::from_micros(9));
+    retried.rows.push(Row::TaskRetried { id, version, at });
+    assert_eq!(
+        append(journal, &[retried, event_on("after", 0)]).await,
+        [committed(5), committed(6)]
+    );
+    let found = tasks.find(id).await.unwrap().unwrap();
+    assert_eq!((found.version, found.run_at), (version, at));
 }

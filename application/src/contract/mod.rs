@@ -16,10 +16,12 @@
 
 pub mod bus;
 pub mod cache;
+pub mod election;
 pub mod journal;
 pub mod repositories;
 pub mod sample;
 pub mod task_queue;
+pub mod task_records;
 
 use std::time::Duration;
 

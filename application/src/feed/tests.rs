@@ -1,29 +1,11 @@
 //! What a subscriber gets, whatever the bus tells it and whenever.
 
-use daybook_events::{
-    EventData, EventId, HolderId, Metadata, MockEventBus, StreamId, Timestamp, Version,
-};
+use daybook_events::{MockEventBus, StreamId};
 use futures_util::FutureExt;
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::*;
-use crate::fakes::{FakeBus, FakeStore, holder, soon};
-
-fn event(position: u64, owner: Option<HolderId>) -> RecordedEvent {
-    RecordedEvent {
-        position: Position::new(position),
-        id: EventId::from_uuid(Uuid::from_u128(position.into())),
-        stream: StreamId::new("order", position % 2),
-        version: Version::new(1),
-        event_type: "OrderCreated".into(),
-        timestamp: Timestamp::from_micros(0),
-        data: EventData::of(&position),
-        owner,
-        order_id: None,
-        metadata: Metadata::default(),
-    }
-}
+use crate::fakes::{FakeBus, FakeStore, event, holder, soon};
 
 struct Setting {
     store: Arc<FakeStore>,

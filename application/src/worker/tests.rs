@@ -128,6 +128,10 @@ impl TaskQueue for FakeQueue {
     async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
         self.settle(Settled::Released(lease.task_id))
     }
+
+    async fn check(&self) -> Result<(), QueueError> {
+        self.up()
+    }
 }
 
 /// Takes its time, and ends as the test wants it.

@@ -12,7 +12,7 @@ use daybook_application::{
     Appender, AppenderSettings, AppenderTask, Caller, CommandError, Commands, NewOrder, Outcome,
     Passwords, Ports, ReadCache, Reads, Receipt, Request, Tail,
 };
-use daybook_database::{Database, DatabaseSettings};
+use daybook_database::{Database, DatabaseSettings, Migrate, SqliteSettings};
 use daybook_events::{Clock, HolderId, IdSource, Timestamp};
 use daybook_memory::MemoryCache;
 use serde::{Deserialize, Serialize};
@@ -88,8 +88,9 @@ pub(crate) fn run(database: &Path, clients: u32, pace: Pace) -> Result<(), Bench
 }
 
 async fn put(file: &Path, clients: u32, pace: Pace) -> Result<Ran, BenchError> {
-    let settings = DatabaseSettings { file: file.to_owned(), readers: READERS };
-    let opened = Database::open(&settings).await;
+    let settings =
+        DatabaseSettings::Sqlite(SqliteSettings { file: file.to_owned(), readers: READERS });
+    let opened = Database::open(&settings, Migrate::Up).await;
     let database = opened.map_err(|error| BenchError::failed(error.to_string()))?;
     let (commands, appender) = commands(&database);
     let appending = tokio::spawn(appender.run());

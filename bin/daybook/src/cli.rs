@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use daybook_events::{Message, Topic};
 use humantime::parse_duration;
 
@@ -41,25 +43,103 @@ pub(crate) enum Command {
     Enqueue(EnqueueOptions),
     /// Print the OpenAPI document
     Openapi,
+    /// Ask a server whether it is ready, for containers without a shell
+    Health(HealthOptions),
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CommonOptions {
-    /// Where the database is: a file, made where it doesn't exist
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        default_value = "sqlite://daybook.db",
-        hide_env_values = true,
-        global = true
-    )]
-    pub database_url: String,
+    #[command(flatten)]
+    pub database: DatabaseOptions,
+    #[command(flatten)]
+    pub redis: RedisOptions,
+    #[command(flatten)]
+    pub amqp: AmqpOptions,
     /// What is logged to stderr: a level, or levels by module
     #[arg(long, env = "DAYBOOK_LOG", default_value = "info", global = true)]
     pub log: String,
     /// How the log is written
     #[arg(long, env = "DAYBOOK_LOG_FORMAT", default_value = "text", global = true)]
     pub log_format: LogFormat,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Database")]
+pub(crate) struct DatabaseOptions {
+    /// Where the database is: `sqlite://daybook.db` where nothing is set, a file that is made where
+    /// it doesn't exist; or a server, as in `postgres://user:password@host/database?sslmode=require`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<String>,
+    /// A file that holds the URL of the database, for secrets
+    #[arg(long, env = "DATABASE_URL_FILE", global = true, value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
+    /// How many connections to Postgres there are at most; some more are kept for the log
+    #[arg(long, env = "DAYBOOK_DATABASE_CONNECTIONS", default_value = "16", global = true)]
+    pub database_connections: NonZeroU32,
+    /// How long a statement on Postgres may take
+    #[arg(long, env = "DAYBOOK_STATEMENT_TIMEOUT", default_value = "10s", value_parser = parse_duration, global = true)]
+    pub statement_timeout: Duration,
+    /// Whether the schema is brought up to date at the start; otherwise it has to be
+    #[arg(long, env = "DAYBOOK_MIGRATE", default_value = "true", action = ArgAction::Set, global = true, value_name = "BOOL")]
+    pub migrate: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Redis")]
+pub(crate) struct RedisOptions {
+    /// Where Redis is, such as `redis://host:6379`, `rediss://user:password@host` or
+    /// `redis+cluster://host:6379,host:6380`; without one, cache and bus are in the process
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, global = true)]
+    pub redis_url: Option<String>,
+    /// A file that holds the URL of Redis, for secrets
+    #[arg(long, env = "REDIS_URL_FILE", global = true, value_name = "FILE")]
+    pub redis_url_file: Option<PathBuf>,
+    /// The same as host:port, where no URL is given
+    #[arg(long, env = "REDIS_ADDR", global = true, value_name = "HOST:PORT")]
+    pub redis_addr: Option<String>,
+    /// Whether this process keeps what it reads from Redis: faster, and some milliseconds behind
+    /// what other instances write
+    #[arg(long, env = "DAYBOOK_NEAR_CACHE", default_value = "false", action = ArgAction::Set, global = true, value_name = "BOOL")]
+    pub near_cache: bool,
+    /// The channel by which the instances on one database tell each other of events
+    #[arg(
+        long,
+        env = "DAYBOOK_EVENTS_CHANNEL",
+        default_value = "daybook:events",
+        global = true,
+        value_name = "NAME"
+    )]
+    pub events_channel: String,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "RabbitMQ")]
+pub(crate) struct AmqpOptions {
+    /// Where RabbitMQ is, such as `amqp://user:password@host:5672/vhost`; without one, tasks are in
+    /// the database
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, global = true)]
+    pub amqp_url: Option<String>,
+    /// A file that holds the URL of RabbitMQ, for secrets
+    #[arg(long, env = "AMQP_URL_FILE", global = true, value_name = "FILE")]
+    pub amqp_url_file: Option<PathBuf>,
+    /// The queue that tasks are put on; queues beside it have names that begin with it
+    #[arg(
+        long,
+        env = "DAYBOOK_TASK_QUEUE",
+        default_value = "tasks",
+        global = true,
+        value_name = "NAME"
+    )]
+    pub task_queue: String,
+    /// Whether the queues are quorum queues, which other programs must then declare alike
+    #[arg(long, env = "DAYBOOK_QUORUM_QUEUES", default_value = "false", action = ArgAction::Set, global = true, value_name = "BOOL")]
+    pub quorum_queues: bool,
+    /// How often `worker` and `enqueue` try to reach RabbitMQ at the start
+    #[arg(long, env = "DAYBOOK_AMQP_TRIES", default_value = "10", global = true)]
+    pub amqp_tries: NonZeroU32,
+    /// How long they wait between two tries
+    #[arg(long, env = "DAYBOOK_AMQP_PAUSE", default_value = "3s", value_parser = parse_duration, global = true)]
+    pub amqp_pause: Duration,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -140,16 +220,12 @@ pub(crate) struct WorkerOptions {
     /// written to the log
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<String>,
+    /// A file that holds the URL of the mail server, for secrets
+    #[arg(long, env = "SMTP_URL_FILE", value_name = "FILE")]
+    pub smtp_url_file: Option<PathBuf>,
     /// Whom mail is from
     #[arg(long, env = "DAYBOOK_MAIL_FROM", default_value = "Daybook <daybook@localhost>")]
     pub mail_from: String,
-}
-
-impl WorkerOptions {
-    /// The mail server; an empty setting is none.
-    pub(crate) fn mail_server(&self) -> Option<&str> {
-        self.smtp_url.as_deref().filter(|url| !url.is_empty())
-    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -191,6 +267,13 @@ pub(crate) struct EnqueueOptions {
     pub text: Option<String>,
 }
 
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HealthOptions {
+    /// Where the server listens
+    #[arg(long, env = "DAYBOOK_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub address: SocketAddr,
+}
+
 impl Cli {
     /// Reads the command line. Options of `serve` stand after it, where it is named: before another
     /// command they would be ignored, and nobody learn of it.
@@ -210,7 +293,8 @@ impl Cli {
 /// An option of `serve` that was given before a command.
 fn stray_option(matches: &ArgMatches) -> Option<&str> {
     matches.subcommand()?;
-    let common = ["database_url", "log", "log_format"];
+    let common = CommonOptions::augment_args(clap::Command::new("common"));
+    let common: Vec<_> = common.get_arguments().map(|option| option.get_id().as_str()).collect();
     let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let options = ServeOptions::augment_args(clap::Command::new("serve"));
     let known: Vec<_> =

@@ -4,6 +4,7 @@
 
 mod cli;
 mod engines;
+mod health;
 mod programs;
 mod serve;
 mod signing_key;
@@ -47,6 +48,7 @@ fn run(cli: Cli) -> Result<(), StartupError> {
             Command::Publish(options) => programs::publish(&cli.common, &options).await,
             Command::Subscribe(options) => programs::subscribe(&cli.common, &options).await,
             Command::Enqueue(options) => programs::enqueue(&cli.common, &options).await,
+            Command::Health(options) => health::health(&options).await,
             Command::Openapi => Ok(()),
         }
     })

@@ -5,28 +5,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{Request, Row};
-use daybook_database::DatabaseQueue;
+use daybook_database::{Database, Migrate};
 use daybook_events::{
-    EventFilter, Journal, Message, NewTask, NotificationPublished, Position, TaskId, TaskKind,
-    TaskQueue,
+    Clock, EventFilter, IdSource, Journal, Message, NewTask, NotificationPublished, Position,
+    TaskId, TaskKind,
 };
+use daybook_redis::{Heard, Messages, RedisBus};
+use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CommonOptions, EnqueueOptions, PublishOptions, SubscribeOptions, WorkerOptions};
-use crate::engines::{Bounds, Engines};
+use crate::engines::queue::{Queue, queue, rabbit_settings, worker};
+use crate::engines::{Bounds, Engines, connect_redis, database};
+use crate::serve::{RELAY, outside_relay};
 use crate::startup::{StartupError, StopSignal, say};
+use crate::system::{SystemClock, Uuids};
 
 /// How long tasks in hand may take when a worker has to stop.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often the log is looked at for new messages.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long `publish` waits at the end for what it published to be handed on.
+const RELAY_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn migrate(common: &CommonOptions) -> Result<(), StartupError> {
-    let engines = Engines::open(&common.database_url).await?;
-    say("The database has the present schema.")?;
-    engines.database.close().await;
-    Ok(())
+    let settings = database::settings(&common.database)?;
+    Database::open(&settings, Migrate::Up).await?.close().await;
+    say("The database has the present schema.")
 }
 
 pub(crate) async fn work(
@@ -34,30 +40,55 @@ pub(crate) async fn work(
     options: &WorkerOptions,
 ) -> Result<(), StartupError> {
     let mut signals = StopSignal::listen()?;
-    let engines = Engines::open(&common.database_url).await?;
+    let rabbit = rabbit_settings(&common.amqp, options.tasks.get())?;
+    let engines = Engines::open(common).await?;
     let stop = CancellationToken::new();
-    // Whatever is new comes from another process: the queue is looked at now and then.
-    let worker = engines.worker(options, GRACE, Arc::new(Notify::new()))?;
+    // Whatever is new comes from another process.
+    let new_tasks = Arc::new(Notify::new());
+    let _watch = engines.watch(Arc::clone(&new_tasks));
+    let records = engines.task_records();
+    let clock = Arc::clone(&engines.clock);
+    let queue = queue(rabbit, Some(records.clone()), Arc::clone(&clock), Arc::clone(&new_tasks))?
+        .unwrap_or(Queue::Database(records));
+    let worker = worker(options, GRACE, queue.port(), clock, new_tasks)?;
+    if let Queue::RabbitMq(rabbit) = &queue {
+        let connected = tokio::select! {
+            connected = rabbit.connect_patiently() => Some(connected),
+            _ = signals.heard() => None,
+        };
+        match connected {
+            Some(connected) => connected.map_err(failed)?,
+            None => return Ok(()),
+        }
+    }
     say(format_args!("Working on tasks, {} at a time", options.tasks))?;
     let working = tokio::spawn(worker.run(stop.clone()));
     let signal = signals.heard().await;
     tracing::info!(signal, "stopping: tasks in hand are finished first");
     stop.cancel();
-    working.await.map_err(|error| StartupError::Failed(error.to_string()))?;
+    working.await.map_err(failed)?;
+    queue.close().await;
     engines.database.close().await;
     Ok(())
+}
+
+fn failed(error: impl std::fmt::Display) -> StartupError {
+    StartupError::Failed(error.to_string())
 }
 
 pub(crate) async fn publish(
     common: &CommonOptions,
     options: &PublishOptions,
 ) -> Result<(), StartupError> {
-    let engines = Engines::open(&common.database_url).await?;
+    let engines = Engines::open(common).await?;
     let one = NonZeroUsize::MIN;
     let (commands, appender) =
         engines.commands(engines.reads(None), &Bounds { queue: one, batch: one, states: one });
     let appending = tokio::spawn(appender.run());
-    let mut failed = 0;
+    // Where no server hands on what is in the log, this one does.
+    let stop = CancellationToken::new();
+    let relaying = outside_relay(&engines).map(|relay| tokio::spawn(relay.run(stop.clone())));
+    let (mut unpublished, mut last) = (0, Position::ZERO);
     for number in 1..=options.count {
         if number > 1 {
             tokio::time::sleep(options.interval).await;
@@ -69,40 +100,91 @@ pub(crate) async fn publish(
         let Some(message) = message else { continue };
         let text = message.as_str().to_owned();
         match commands.publish(None, options.topic.clone(), message, Request::default()).await {
-            Ok(_) => say(format_args!("Published: {text}"))?,
+            Ok(outcome) => {
+                last = outcome.position;
+                say(format_args!("Published: {text}"))?;
+            }
             Err(error) => {
-                failed += 1;
+                unpublished += 1;
                 eprintln!("Not published: {error}");
             }
         }
     }
     drop(commands);
-    appending.await.map_err(|error| StartupError::Failed(error.to_string()))?;
+    appending.await.map_err(failed)?;
+    if let Some(relaying) = relaying {
+        handed_on(&*engines.ports().journal, last).await;
+        stop.cancel();
+        relaying.await.map_err(failed)?;
+    }
     engines.database.close().await;
-    match failed {
+    match unpublished {
         0 => Ok(()),
-        _ => Err(StartupError::Failed(format!(
-            "{failed} of {} messages were not published",
+        _ => Err(failed(format_args!(
+            "{unpublished} of {} messages were not published",
             options.count
         ))),
     }
+}
+
+/// Waits, not for long, until a relay has come to a position.
+async fn handed_on(journal: &dyn Journal<Row>, position: Position) {
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < RELAY_PATIENCE {
+        if journal.checkpoint(RELAY).await.is_ok_and(|checkpoint| checkpoint >= position) {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    tracing::warn!("what was published is in the log, but was not handed on to Redis yet");
 }
 
 pub(crate) async fn subscribe(
     common: &CommonOptions,
     options: &SubscribeOptions,
 ) -> Result<(), StartupError> {
-    let engines = Engines::open(&common.database_url).await?;
     let mut signals = StopSignal::listen()?;
-    let journal = engines.ports().journal;
-    let position = journal.head().await.map_err(|error| StartupError::Failed(error.to_string()))?;
-    let topic = EventFilter::Stream(options.topic.stream());
-    say(format_args!("Subscribed to {}", options.topic))?;
-    tokio::select! {
-        ended = print_messages(&*journal, &topic, position) => ended?,
-        _ = signals.heard() => {}
+    // What comes now, from whoever publishes, is heard on the channel. What was, is in the log.
+    match (connect_redis(&common.redis)?, options.after) {
+        (Some(redis), None) => {
+            let messages = RedisBus::new(redis).listen(&options.topic).await;
+            say(format_args!("Subscribed to {}", options.topic))?;
+            tokio::select! {
+                ended = print_heard(messages) => ended,
+                _ = signals.heard() => Ok(()),
+            }
+        }
+        (_, after) => {
+            let engines = Engines::open(common).await?;
+            let journal = engines.ports().journal;
+            let position = match after {
+                Some(position) => Position::new(position),
+                None => journal.head().await.map_err(failed)?,
+            };
+            let topic = EventFilter::Stream(options.topic.stream());
+            say(format_args!("Subscribed to {}", options.topic))?;
+            tokio::select! {
+                ended = print_messages(&*journal, &topic, position) => ended?,
+                _ = signals.heard() => {}
+            }
+            engines.database.close().await;
+            Ok(())
+        }
     }
-    engines.database.close().await;
+}
+
+/// Prints every message that is heard, without end.
+async fn print_heard(mut messages: Messages) -> Result<(), StartupError> {
+    while let Some(heard) = messages.next().await {
+        match heard {
+            Heard::Message(text) => say(format_args!("Received message: {text}"))?,
+            Heard::Missed => {
+                tracing::warn!(
+                    "messages may have been missed; `subscribe --after` reads them from the log"
+                );
+            }
+        }
+    }
     Ok(())
 }
 
@@ -132,8 +214,20 @@ pub(crate) async fn enqueue(
     common: &CommonOptions,
     options: &EnqueueOptions,
 ) -> Result<(), StartupError> {
-    let engines = Engines::open(&common.database_url).await?;
-    let queue = DatabaseQueue::new(engines.database.clone(), Arc::clone(&engines.clock));
+    let (clock, ids) = (Arc::new(SystemClock), Uuids);
+    let rabbit = rabbit_settings(&common.amqp, 1)?;
+    // RabbitMQ keeps tasks by itself: whoever takes them records them.
+    let engines = match rabbit {
+        Some(_) => None,
+        None => Some(Engines::open(common).await?),
+    };
+    let records = engines.as_ref().map(Engines::task_records);
+    let queue = queue(rabbit, records, Arc::clone(&clock) as Arc<dyn Clock>, Arc::default())?;
+    let Some(queue) = queue else { return Err(failed("there is no queue")) };
+    if let Queue::RabbitMq(rabbit) = &queue {
+        rabbit.connect_patiently().await.map_err(failed)?;
+    }
+    let port = queue.port();
     for number in 1..=options.count {
         if number > 1 {
             tokio::time::sleep(options.interval).await;
@@ -142,19 +236,21 @@ pub(crate) async fn enqueue(
             Some(text) => text.clone(),
             None => format!("Task #{number}: Send email to user{number}@example.com"),
         };
-        let now = engines.clock.now();
+        let now = clock.now();
         let task = NewTask {
-            id: TaskId::from_uuid(engines.ids.next()),
+            id: TaskId::from_uuid(ids.next()),
             owner: None,
             kind: TaskKind::text(),
-            payload: serde_json::value::to_raw_value(&text)
-                .map_err(|e| StartupError::Failed(e.to_string()))?,
+            payload: serde_json::value::to_raw_value(&text).map_err(failed)?,
             run_at: now,
             created_at: now,
         };
-        queue.enqueue(&[task]).await.map_err(|error| StartupError::Failed(error.to_string()))?;
+        port.enqueue(&[task]).await.map_err(failed)?;
         say(format_args!("Enqueued: {text}"))?;
     }
-    engines.database.close().await;
+    queue.close().await;
+    if let Some(engines) = engines {
+        engines.database.close().await;
+    }
     Ok(())
 }

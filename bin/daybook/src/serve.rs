@@ -1,86 +1,109 @@
-//! `daybook serve`: the API, the relay and a worker in one process.
+//! `daybook serve`: the API, the relays and a worker in one process.
+
+mod running;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_application::{Feed, Housekeeper, Queries, Reads, Relay};
-use daybook_events::{Cache, EventBus, HolderId, Journal};
-use daybook_http::{Listener, RateLimits, ServerSettings, Service, ServiceParts, Tokens};
+use daybook_application::{
+    Announcer, Destination, Feed, Housekeeper, Nowhere, Outside, Probe, Queries, Reads, Relay,
+    TaskDispatch,
+};
+use daybook_database::DatabaseSettings;
+use daybook_events::{Cache, EventBus, HolderId};
+use daybook_http::{Engine, Listener, RateLimits, ServerSettings, Service, ServiceParts, Tokens};
 use daybook_memory::{MemoryBus, MemoryCache};
-use tokio::task::JoinHandle;
+use daybook_redis::{Redis, RedisBus, RedisCache};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CommonOptions, ServeOptions};
-use crate::engines::{Bounds, Engines, database_file, lock, rate, refuse_other_engines};
+use crate::engines::queue::{Queue, mail_server, queue, rabbit_settings, worker};
+use crate::engines::{Bounds, Engines, database, rate};
 use crate::signing_key::signing_key;
 use crate::startup::{StartupError, StopSignal, say};
+use running::{Running, Stop};
 
 /// How many batches of events a subscriber may be behind before it reads them from the journal.
 const BUS_BATCHES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
 const FORGET_IDLE_EVERY: Duration = Duration::from_mins(1);
+/// Under these names the relays lead, and remember how far they have come.
+pub(crate) const RELAY: &str = "relay";
+const TASK_RELAY: &str = "tasks";
 
 pub(crate) async fn serve(
     common: &CommonOptions,
     options: &ServeOptions,
 ) -> Result<(), StartupError> {
-    refuse_other_engines()?;
-    let file = database_file(&common.database_url)?;
-    let _lock = lock(&file)?;
+    let settings = database::settings(&common.database)?;
+    let _held = database::hold(&settings)?;
     // Listening first: a taken address is told before anything is made.
     let listener = Listener::bind(options.listen)
         .await
         .map_err(|e| StartupError::Listen(options.listen, e))?;
     let configured_key =
         options.signing_key_file.clone().filter(|file| !file.as_os_str().is_empty());
-    let tokens = Tokens::new(signing_key(configured_key.as_deref(), &file.canonicalize()?)?);
-    let engines = Engines::open(&common.database_url).await?;
+    let beside = database::key_beside(&settings)?;
+    let tokens = Tokens::new(signing_key(configured_key.as_deref(), &beside)?);
+    let engines = Engines::open(common).await?;
 
-    let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new(u64::from(options.cache_mib) << 20));
-    let bus = Arc::new(MemoryBus::new(BUS_BATCHES));
-    let reads = engines.reads(Some((cache, options.cache_ttl)));
+    let shared = engines.redis.clone().map(Shared::on);
+    let cache = cache(&settings, shared.as_ref(), options);
+    let reads = engines.reads(cache.clone().map(|cache| (cache, options.cache_ttl)));
     let bounds = Bounds { queue: options.queue, batch: options.batch, states: options.states };
     let (commands, appender) = engines.commands(reads.clone(), &bounds);
-    let worker = engines.worker(&options.worker, options.drain, appender.new_tasks())?;
+    let new_tasks = appender.new_tasks();
+    let _watch = engines.watch(Arc::clone(&new_tasks));
+    let rabbit = rabbit_settings(&common.amqp, options.worker.tasks.get())?;
+    let records = engines.task_records();
+    let clock = Arc::clone(&engines.clock);
+    let queue = queue(rabbit, Some(records.clone()), Arc::clone(&clock), Arc::clone(&new_tasks))?
+        .unwrap_or(Queue::Database(records));
+    let worker = worker(&options.worker, options.drain, queue.port(), clock, new_tasks)?;
 
+    let bus = Arc::new(MemoryBus::new(BUS_BATCHES));
     let limits =
         Arc::new(RateLimits::new(rate(options.credential_rate), rate(options.holder_rate)));
     let stop = Stop::default();
+    let ports = engines.ports();
     let parts = ServiceParts {
-        queries: queries(&engines, reads),
-        feed: Feed::new(journal(&engines), Arc::clone(&bus) as Arc<dyn EventBus>),
+        queries: queries(&engines, reads.clone()),
+        feed: Feed::new(Arc::clone(&ports.journal), Arc::clone(&bus) as Arc<dyn EventBus>),
         commands,
         tokens,
         operators: operators(&options.operators)?,
         limits: Arc::clone(&limits),
-        engines: ["sqlite", "in-process", "in-process", "database"].map(str::to_owned),
+        engines: described(&settings, cache, shared.as_ref(), &queue),
         stop: stop.streams.clone(),
         draining: stop.draining.clone(),
     };
     let service = Service::new(parts, Arc::clone(&engines.clock), Arc::clone(&engines.ids));
 
-    let relay = Relay::new(journal(&engines), bus, Arc::clone(&engines.tail));
     let housekeeper = Housekeeper::new(
-        journal(&engines),
-        Arc::new(engines.database.clone()),
+        Arc::clone(&ports.journal),
+        Arc::clone(&ports.tasks),
         Arc::clone(&engines.clock),
         options.keep_outcomes,
         options.keep_tasks,
     );
-    let mut running = Running {
-        appender: tokio::spawn(appender.run()),
-        relay: tokio::spawn(relay.run(stop.background.clone())),
-        worker: tokio::spawn(worker.run(stop.background.clone())),
-        housekeeper: tokio::spawn(housekeeper.run(stop.background.clone())),
-    };
+    let outside = shared.as_ref().map(|shared| Arc::clone(&shared.bus));
+    let announcer =
+        Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), bus, outside);
+    let mut running = Running::new(tokio::spawn(appender.run()));
+    running.add("worker", worker.run(stop.background.clone()));
+    for (name, destination) in destinations(&engines, shared, reads, &queue) {
+        let relay = relay(&engines, name, destination);
+        running.add("relay", relay.run(stop.background.clone()));
+    }
+    running.add("announcer", announcer.run(stop.background.clone()));
+    running.add("housekeeper", housekeeper.run(stop.background.clone()));
     tokio::spawn(forget_idle_clients(limits, stop.background.clone()));
 
     let mut signals = StopSignal::listen()?;
-    announce(&listener, &file, options)?;
-    let settings = ServerSettings { connections: options.connections.get(), grace: options.drain };
-    let server = tokio::spawn(listener.serve(service, settings, stop.server.clone()));
+    announce(&listener, &engines, common, options)?;
+    let server = ServerSettings { connections: options.connections.get(), grace: options.drain };
+    let server = tokio::spawn(listener.serve(service, server, stop.server.clone()));
 
     let failed = tokio::select! {
         signal = signals.heard() => {
@@ -90,6 +113,7 @@ pub(crate) async fn serve(
         part = running.failure() => Some(part),
     };
     stop.drain(server, running, options.drain).await;
+    queue.close().await;
     engines.database.close().await;
     if let Some(part) = failed {
         return Err(StartupError::Failed(format!("the {part} stopped unexpectedly")));
@@ -98,8 +122,94 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-fn journal(engines: &Engines) -> Arc<dyn Journal<daybook_application::Row>> {
-    engines.ports().journal
+/// What the instances share by Redis.
+#[derive(Clone)]
+struct Shared {
+    cache: Arc<dyn Cache>,
+    bus: Arc<dyn EventBus>,
+}
+
+impl Shared {
+    fn on(redis: Redis) -> Self {
+        let cache = Arc::new(RedisCache::new(redis.clone()));
+        Self { cache, bus: Arc::new(RedisBus::new(redis)) }
+    }
+}
+
+/// The cache that is right beside whoever else writes to the database; none where there is no such.
+fn cache(
+    settings: &DatabaseSettings,
+    shared: Option<&Shared>,
+    options: &ServeOptions,
+) -> Option<Arc<dyn Cache>> {
+    match (settings, shared) {
+        (_, Some(shared)) => Some(Arc::clone(&shared.cache)),
+        (DatabaseSettings::Sqlite(_), None) => {
+            Some(Arc::new(MemoryCache::new(u64::from(options.cache_mib) << 20)))
+        }
+        (DatabaseSettings::Postgres(_), None) => None,
+    }
+}
+
+/// Where the log is handed on to outside of this process.
+fn destinations(
+    engines: &Engines,
+    shared: Option<Shared>,
+    reads: Reads,
+    queue: &Queue,
+) -> Vec<(&'static str, Arc<dyn Destination>)> {
+    let outside: Arc<dyn Destination> = match shared {
+        Some(shared) => Arc::new(Outside::new(shared.bus, reads)),
+        None => Arc::new(Nowhere),
+    };
+    let mut destinations = vec![(RELAY, outside)];
+    if let Queue::RabbitMq(queue) = queue {
+        let dispatch = TaskDispatch::new(engines.ports().tasks, Arc::clone(queue) as _);
+        destinations.push((TASK_RELAY, Arc::new(dispatch)));
+    }
+    destinations
+}
+
+fn relay(engines: &Engines, name: &'static str, destination: Arc<dyn Destination>) -> Relay {
+    let (journal, tail) = (engines.ports().journal, Arc::clone(&engines.tail));
+    Relay::new(name, journal, engines.election(), destination, tail)
+}
+
+/// What `publish` needs of the above: to hand on what it publishes where no server does.
+pub(crate) fn outside_relay(engines: &Engines) -> Option<Relay> {
+    let shared = Shared::on(engines.redis.clone()?);
+    let reads = engines.reads(Some((shared.cache, Duration::from_mins(10))));
+    Some(relay(engines, RELAY, Arc::new(Outside::new(shared.bus, reads))))
+}
+
+/// The engines as `/health/ready` shows them.
+fn described(
+    settings: &DatabaseSettings,
+    cache: Option<Arc<dyn Cache>>,
+    shared: Option<&Shared>,
+    queue: &Queue,
+) -> daybook_http::Engines {
+    let engine = |name: &str, probe| Engine { name: name.to_owned(), probe };
+    let database = match settings {
+        DatabaseSettings::Sqlite(_) => "sqlite",
+        DatabaseSettings::Postgres(_) => "postgres",
+    };
+    daybook_http::Engines {
+        database: database.to_owned(),
+        cache: match (cache, shared) {
+            (Some(cache), Some(_)) => engine("redis", Probe::Cache(cache)),
+            (Some(_), None) => engine("in-process", Probe::Always),
+            (None, _) => engine("none", Probe::Always),
+        },
+        bus: match shared {
+            Some(shared) => engine("redis", Probe::Bus(Arc::clone(&shared.bus))),
+            None => engine("in-process", Probe::Always),
+        },
+        tasks: match queue {
+            Queue::RabbitMq(_) => engine("rabbitmq", Probe::Tasks(queue.port())),
+            Queue::Database(_) => engine("database", Probe::Always),
+        },
+    }
 }
 
 fn queries(engines: &Engines, reads: Reads) -> Queries {
@@ -123,85 +233,40 @@ fn operators(ids: &[String]) -> Result<HashSet<HolderId>, StartupError> {
     given.map(read).collect()
 }
 
-fn announce(listener: &Listener, file: &Path, options: &ServeOptions) -> Result<(), StartupError> {
+fn announce(
+    listener: &Listener,
+    engines: &Engines,
+    common: &CommonOptions,
+    options: &ServeOptions,
+) -> Result<(), StartupError> {
     let (address, worker) = (listener.address(), &options.worker);
-    let mail = match worker.mail_server() {
+    let database = database::describe(&engines.settings)?;
+    let (cache, bus) = match (&engines.redis, &engines.settings) {
+        (Some(redis), _) => (format!("Redis, {redis}"), format!("Redis, {redis}")),
+        (None, DatabaseSettings::Sqlite(_)) => {
+            (format!("in-process, {} MiB", options.cache_mib), "in-process".to_owned())
+        }
+        (None, DatabaseSettings::Postgres(_)) => {
+            ("none (no REDIS_URL)".to_owned(), "in-process, and the database".to_owned())
+        }
+    };
+    let tasks = match rabbit_settings(&common.amqp, worker.tasks.get())? {
+        Some(rabbit) => format!("RabbitMQ, queue {}", rabbit.queue),
+        None => "in the database".to_owned(),
+    };
+    let mail = match mail_server(worker)? {
         Some(_) => "by SMTP",
         None => "written to the log (no SMTP_URL)",
     };
-    let (version, file, mib, tasks) =
-        (env!("CARGO_PKG_VERSION"), file.display(), options.cache_mib, worker.tasks);
+    let (version, at_once) = (env!("CARGO_PKG_VERSION"), worker.tasks);
     say(format_args!(
         "Daybook {version}
   API            http://{address}
   Documentation  http://{address}/docs
-  Database       SQLite, {file}
-  Cache          in-process, {mib} MiB
-  Bus            in-process
-  Tasks          in the database, {tasks} at a time
+  Database       {database}
+  Cache          {cache}
+  Bus            {bus}
+  Tasks          {tasks}, {at_once} at a time
   Mail           {mail}"
     ))
-}
-
-/// What stops what, in this order.
-#[derive(Default)]
-struct Stop {
-    draining: CancellationToken,
-    streams: CancellationToken,
-    server: CancellationToken,
-    background: CancellationToken,
-}
-
-impl Stop {
-    /// Streams end, requests in flight are answered, then what they have led to is finished.
-    async fn drain(self, server: JoinHandle<()>, running: Running, patience: Duration) {
-        self.draining.cancel();
-        self.streams.cancel();
-        self.server.cancel();
-        report("server", server.await);
-        self.background.cancel();
-        let Running { appender, relay, worker, housekeeper } = running;
-        report("worker", worker.await);
-        report("relay", relay.await);
-        report("housekeeper", housekeeper.await);
-        // It ends when the last command is answered; nobody can hand in another.
-        if let Ok(ended) = tokio::time::timeout(patience, appender).await {
-            report("appender", ended);
-        } else {
-            tracing::warn!("commands were still waiting when the time for them was over");
-        }
-    }
-}
-
-fn report(part: &str, ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, part, "a part ended badly");
-    }
-}
-
-/// The tasks that run beside the server.
-struct Running {
-    appender: JoinHandle<()>,
-    relay: JoinHandle<()>,
-    worker: JoinHandle<()>,
-    housekeeper: JoinHandle<()>,
-}
-
-impl Running {
-    /// The name of the first part that ends although nobody stopped it.
-    async fn failure(&mut self) -> &'static str {
-        while !(self.appender.is_finished()
-            || self.relay.is_finished()
-            || self.worker.is_finished()
-            || self.housekeeper.is_finished())
-        {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        match (self.appender.is_finished(), self.relay.is_finished(), self.worker.is_finished()) {
-            (true, _, _) => "appender",
-            (_, true, _) => "relay",
-            (_, _, true) => "worker",
-            _ => "housekeeper",
-        }
-    }
 }

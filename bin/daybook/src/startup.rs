@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daybook_database::OpenError;
+use daybook_rabbitmq::RabbitConfigError;
+use daybook_redis::RedisConfigError;
 use daybook_smtp::SmtpConfigError;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,8 +24,18 @@ pub(crate) enum StartupError {
     Database(#[from] OpenError),
     #[error("DATABASE_URL: another daybook serves {0}; stop it, or name another file")]
     DatabaseInUse(PathBuf),
-    #[error("{0} is set, but this version has only the embedded engines; unset it")]
-    NoSuchEngine(&'static str),
+    #[error("{0} and {0}_FILE are both set; unset one")]
+    GivenTwice(&'static str),
+    #[error("{0}_FILE: {1} can't be read: {2}")]
+    SecretFile(&'static str, PathBuf, io::Error),
+    #[error("{0}_FILE: {1} is empty")]
+    EmptySecretFile(&'static str, PathBuf),
+    #[error("{0}")]
+    Redis(#[from] RedisConfigError),
+    #[error("REDIS_ADDR: give a host and a port, as in localhost:6379")]
+    RedisAddress,
+    #[error("{0}")]
+    RabbitMq(#[from] RabbitConfigError),
     #[error("DAYBOOK_LISTEN: {0} can't be listened on: {1}")]
     Listen(SocketAddr, io::Error),
     #[error("DAYBOOK_SIGNING_KEY_FILE: {0} can't be used: {1}")]
@@ -50,7 +62,7 @@ const fn mail_setting(error: &SmtpConfigError) -> &'static str {
 
 /// Sends the log to stderr. What the database libraries have to say is for those who ask for it.
 pub(crate) fn log_to_stderr(options: &CommonOptions) -> Result<(), StartupError> {
-    let quiet = "sqlx=warn,sea_orm=warn,sea_orm_migration=warn,hyper=warn";
+    let quiet = "amqprs=error,redis=warn,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,hyper=warn";
     let filter = EnvFilter::try_new(format!("{quiet},{}", options.log));
     let filter = filter.map_err(|error| StartupError::Log(error.to_string()))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

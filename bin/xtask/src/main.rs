@@ -1,16 +1,20 @@
 //! `cargo xtask`: what a developer runs, and what CI runs.
 //!
-//! To add a command, add a variant to [`Task`] and its steps to [`Task::steps`].
+//! To add a command, add a variant to [`Task`] and its steps to [`Task::run`].
 
+mod packages;
+mod servers;
 mod step;
 
 use std::env::consts::EXE_SUFFIX;
-use std::io;
+use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::{Parser, Subcommand};
 
+use crate::servers::Servers;
 use crate::step::{Step, words};
 
 /// Developer commands of Daybook.
@@ -24,6 +28,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Builds and runs all tests, with cargo-nextest where it is installed.
+    ///
+    /// They need PostgreSQL, Redis and RabbitMQ: throw-away servers are started for them, and installed
+    /// where they are missing. A server that `TEST_DATABASE_URL`, `TEST_REDIS_URL` or `TEST_AMQP_URL` leads
+    /// to is used instead.
     Test {
         /// Handed on to the test runner, such as a part of a test's name; examples in the
         /// documentation are then left out.
@@ -32,6 +40,16 @@ enum Task {
     },
     /// Checks formatting, lints and documentation; every warning is an error.
     Lint,
+    /// Starts throw-away servers: PostgreSQL, Redis and RabbitMQ, installed where they are missing.
+    ///
+    /// Prints the variables that lead Daybook (`DATABASE_URL` and so on) and its tests
+    /// (`TEST_DATABASE_URL` and so on) to them, and keeps them until it is interrupted.
+    Services {
+        /// Run with the variables for tests in its environment; the servers end with it, and its exit
+        /// code is handed on.
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
     /// Measures Daybook beside its controls, in a release build.
     Bench {
         /// Handed on to daybook-bench, such as `p1 --rounds 3`.
@@ -41,29 +59,48 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().task.steps() {
-        Ok(steps) => step::run(&steps),
-        Err(error) => {
-            eprintln!("xtask: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    Cli::parse().task.run().unwrap_or_else(|error| {
+        eprintln!("xtask: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 impl Task {
-    /// What is run, one after the other, up to the first that fails.
-    fn steps(self) -> io::Result<Vec<Step>> {
-        match self {
-            Self::Test { args } => Ok(test(args, step::has_nextest())),
-            Self::Lint => Ok(lint()),
-            Self::Bench { args } => Ok(bench(args, &step::build_folder()?)),
-        }
+    /// Runs its steps one after the other, up to the first that fails.
+    fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        let steps = match self {
+            Self::Test { args } => {
+                let servers = Servers::for_tests()?;
+                return Ok(step::run(&test(args, step::has_nextest(), &servers.for_tests_env())));
+            }
+            Self::Services { command } => return services(command),
+            Self::Lint => lint(),
+            Self::Bench { args } => bench(args, &step::build_folder()?),
+        };
+        Ok(step::run(&steps))
     }
 }
 
-fn test(args: Vec<String>, nextest: bool) -> Vec<Step> {
+fn services(command: Vec<String>) -> Result<ExitCode, Box<dyn Error>> {
+    let servers = Servers::all()?;
+    if let Some(step) = given(command, &servers.for_tests_env()) {
+        return Ok(step::run(&[step]));
+    }
+    print!("{}", servers.exports()?);
+    eprintln!("xtask: the servers run until this is interrupted");
+    // They end with this process, however it ends.
+    loop {
+        thread::park();
+    }
+}
+
+/// Variables for a program.
+type Env = [(&'static str, String)];
+
+fn test(args: Vec<String>, nextest: bool, env: &Env) -> Vec<Step> {
     let runner = if nextest { "nextest run" } else { "test" };
-    let tests = Step::cargo(runner).args(words("--workspace --all-features"));
+    let cargo = |command| Step::cargo(command).env(env.iter().cloned());
+    let tests = cargo(runner).args(words("--workspace --all-features"));
     if !args.is_empty() {
         return vec![tests.args(args)];
     }
@@ -71,15 +108,23 @@ fn test(args: Vec<String>, nextest: bool) -> Vec<Step> {
     let tests = tests.args(words("--no-fail-fast"));
     // nextest does not run the examples in the documentation. They are few and come first: the
     // last thing to read is how the tests ended.
-    let examples = nextest.then(|| Step::cargo("test --workspace --all-features --doc"));
+    let examples = nextest.then(|| cargo("test --workspace --all-features --doc"));
     examples.into_iter().chain([tests]).collect()
+}
+
+/// The command that someone gave, where there is one.
+fn given(command: Vec<String>, env: &Env) -> Option<Step> {
+    let mut words = command.into_iter();
+    let program = words.next()?;
+    Some(Step::program(program).args(words).env(env.iter().cloned()).here())
 }
 
 fn lint() -> Vec<Step> {
     vec![
         Step::cargo("fmt --all --check"),
         Step::cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
-        Step::cargo("doc --workspace --all-features --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
+        Step::cargo("doc --workspace --all-features --no-deps")
+            .env([("RUSTDOCFLAGS", "-D warnings")]),
     ]
 }
 
@@ -107,7 +152,7 @@ mod tests {
     #[test]
     fn a_fresh_machine_tests_with_cargo_alone() {
         assert_eq!(
-            lines(&test(Vec::new(), false)),
+            lines(&test(Vec::new(), false, &[])),
             ["cargo test --workspace --all-features --no-fail-fast"]
         );
     }
@@ -115,7 +160,7 @@ mod tests {
     #[test]
     fn nextest_leaves_the_examples_to_cargo() {
         assert_eq!(
-            lines(&test(Vec::new(), true)),
+            lines(&test(Vec::new(), true, &[])),
             [
                 "cargo test --workspace --all-features --doc",
                 "cargo nextest run --workspace --all-features --no-fail-fast",
@@ -128,9 +173,36 @@ mod tests {
         let cli = Cli::try_parse_from(["xtask", "test", "--", "--no-capture", "money"]);
         let Ok(Cli { task: Task::Test { args } }) = cli else { panic!("not a test command") };
         assert_eq!(
-            lines(&test(args, true)),
+            lines(&test(args, true, &[])),
             ["cargo nextest run --workspace --all-features --no-capture money"]
         );
+    }
+
+    #[test]
+    fn tests_are_told_where_the_servers_are() {
+        let env = [("TEST_REDIS_URL", "redis://127.0.0.1:1/".to_owned())];
+        assert_eq!(
+            lines(&test(vec!["money".into()], false, &env)),
+            ["TEST_REDIS_URL='redis://127.0.0.1:1/' cargo test --workspace --all-features money"]
+        );
+    }
+
+    #[test]
+    fn the_servers_serve_a_command_that_follows_two_hyphens() {
+        let cli = Cli::try_parse_from(["xtask", "services", "--", "printenv", "-0", "PATH"]);
+        let Ok(Cli { task: Task::Services { command } }) = cli else { panic!("not the servers") };
+        let step = given(command, &[("TEST_AMQP_URL", "amqp://127.0.0.1:1/".to_owned())]);
+        assert_eq!(
+            lines(step.as_slice()),
+            ["TEST_AMQP_URL='amqp://127.0.0.1:1/' printenv -0 PATH"]
+        );
+    }
+
+    #[test]
+    fn without_a_command_the_servers_wait() {
+        let cli = Cli::try_parse_from(["xtask", "services"]);
+        let Ok(Cli { task: Task::Services { command } }) = cli else { panic!("not the servers") };
+        assert!(given(command, &[]).is_none());
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::process::{Command, ExitCode, Stdio};
 pub(crate) struct Step {
     program: OsString,
     args: Vec<String>,
-    env: Option<(&'static str, &'static str)>,
+    env: Vec<(&'static str, String)>,
+    folder: Option<&'static Path>,
 }
 
 impl Step {
@@ -22,7 +23,12 @@ impl Step {
 
     /// Another program.
     pub(crate) fn program(program: impl Into<OsString>) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: None }
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            folder: Some(workspace()),
+        }
     }
 
     /// With these arguments after the ones it has.
@@ -31,9 +37,18 @@ impl Step {
         self
     }
 
-    /// With this variable in its environment.
-    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
-        self.env = Some((name, value));
+    /// With these variables in its environment.
+    pub(crate) fn env<V: Into<String>>(
+        mut self,
+        env: impl IntoIterator<Item = (&'static str, V)>,
+    ) -> Self {
+        self.env.extend(env.into_iter().map(|(name, value)| (name, value.into())));
+        self
+    }
+
+    /// In the folder that xtask was called in, and not in the workspace's.
+    pub(crate) fn here(mut self) -> Self {
+        self.folder = None;
         self
     }
 
@@ -43,12 +58,15 @@ impl Step {
         } else {
             Command::new(&self.program)
         };
-        command.args(&self.args).envs(self.env).current_dir(workspace());
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(folder) = self.folder {
+            command.current_dir(folder);
+        }
         command
     }
 
     /// Runs it to its end; the code to end with, where it did not succeed.
-    fn run(&self) -> Result<(), ExitCode> {
+    pub(crate) fn run(&self) -> Result<(), ExitCode> {
         eprintln!("xtask: {self}");
         match self.command().status() {
             Ok(status) if status.success() => Ok(()),
@@ -67,9 +85,7 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, value)) = self.env {
-            write!(f, "{name}='{value}' ")?;
-        }
+        self.env.iter().try_for_each(|(name, value)| write!(f, "{name}='{value}' "))?;
         write!(f, "{}", self.program.display())?;
         self.args.iter().try_for_each(|arg| write!(f, " {arg}"))
     }

@@ -4,7 +4,7 @@ mod plan;
 mod read;
 mod rows;
 
-pub(crate) use rows::{TASKS, task_values};
+pub(crate) use rows::{TASKS, Tables, task_values};
 
 use async_trait::async_trait;
 use daybook_application::Row;
@@ -15,16 +15,18 @@ use daybook_events::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    Statement, Value,
 };
 use uuid::Uuid;
 
-use plan::NewStreams;
+use plan::{NewStreams, Stored};
 
 use crate::Database;
 use crate::accounts::{restored, stored};
+use crate::database::Engine;
 use crate::entities::{checkpoint, event, outcome};
 use crate::error::Fault;
-use crate::insert::padded;
+use crate::insert::{padded, placeholders};
 
 /// The scope of keys of callers who are not logged in.
 const NO_HOLDER: Uuid = Uuid::nil();
@@ -32,17 +34,23 @@ const NO_HOLDER: Uuid = Uuid::nil();
 #[async_trait]
 impl Journal<Row> for Database {
     async fn append(&self, batch: &[Entry<Row>]) -> Result<Vec<EntryOutcome>, JournalError> {
-        match self.try_append(batch, NewStreams::Believed).await {
+        if let Some(outcomes) = self.append_at_once(batch).await? {
+            return Ok(outcomes);
+        }
+        match self.append_planned(batch, NewStreams::Believed).await {
             Err(AppendError::Exists) => {}
             ended => return ended.map_err(AppendError::into_port),
         }
-        self.try_append(batch, NewStreams::LookedUp).await.map_err(AppendError::into_port)
+        self.append_planned(batch, NewStreams::LookedUp).await.map_err(AppendError::into_port)
     }
 
     async fn find_entries(
         &self,
         entries: &[EntryId],
     ) -> Result<Vec<Option<Position>>, JournalError> {
+        if let Engine::Postgres(postgres) = &self.engine {
+            postgres.end_suspects(&self.readers).await?;
+        }
         let ids = padded(entries.iter().map(|id| id.uuid()).collect());
         let found: Vec<(Uuid, i64)> = event::Entity::find()
             .select_only()
@@ -196,17 +204,54 @@ impl From<Fault> for AppendError {
 }
 
 impl Database {
-    async fn try_append(
+    /// Appends a batch in one step, where the engine can and everything is as the batch expects;
+    /// `None` where it has to be planned. Then nothing was written.
+    async fn append_at_once(
+        &self,
+        batch: &[Entry<Row>],
+    ) -> Result<Option<Vec<EntryOutcome>>, JournalError> {
+        let Engine::Postgres(postgres) = &self.engine else { return Ok(None) };
+        let plan = Stored::believed(batch).plan(batch);
+        if !plan.is_whole() {
+            return Ok(None);
+        }
+        let tables = Tables::of(batch, &plan)?;
+        if !tables.only_inserts() {
+            return Ok(None);
+        }
+        let expected = Stored::believed(batch).expectations(batch);
+        match postgres.append(expected, tables).await? {
+            Some(head) => Ok(Some(plan.after(restored(head)?).into_outcomes(batch))),
+            None => Ok(None),
+        }
+    }
+
+    async fn append_planned(
         &self,
         batch: &[Entry<Row>],
         new_streams: NewStreams,
     ) -> Result<Vec<EntryOutcome>, AppendError> {
-        let transaction = self.begin().await.map_err(Fault::from)?;
-        let plan = plan::plan(&transaction, batch, new_streams).await?;
-        rows::write(&transaction, batch, &plan).await?;
+        let written = self.writer.bounded(async {
+            let (transaction, session) = match &self.engine {
+                Engine::Sqlite(_) => (self.begin().await?, None),
+                Engine::Postgres(postgres) => {
+                    let (transaction, pid) = postgres.begin_append(&self.writer).await?;
+                    (transaction, Some((postgres, pid)))
+                }
+            };
+            let plan = Stored::look_up(&transaction, batch, new_streams).await?.plan(batch);
+            Tables::of(batch, &plan)?.insert(&transaction).await?;
+            Ok::<_, Fault>((transaction, session, plan))
+        });
+        let (transaction, session, plan) = written.await?;
+        let committed = self.writer.bounded(transaction.commit()).await;
         // Past this point only the database knows; an error does not say what became of it.
-        let unknown = |error: DbErr| AppendError::Port(JournalError::Unknown(error.to_string()));
-        transaction.commit().await.map_err(unknown)?;
+        committed.map_err(|error: DbErr| {
+            if let Some((postgres, pid)) = session {
+                postgres.suspect(pid);
+            }
+            AppendError::Port(JournalError::Unknown(error.to_string()))
+        })?;
         Ok(plan.into_outcomes(batch))
     }
 }
@@ -222,7 +267,8 @@ async fn head(db: &impl ConnectionTrait) -> Result<i64, Fault> {
     Ok(last.flatten().unwrap_or(0))
 }
 
-/// The versions of those of the streams that have events.
+/// The versions of those of the streams that have events. One step of the index for each, however
+/// long the stream is.
 async fn versions(
     db: &impl ConnectionTrait,
     streams: Vec<&str>,
@@ -230,18 +276,29 @@ async fn versions(
     if streams.is_empty() {
         return Ok(Vec::new());
     }
-    let found: Vec<(String, i64)> = event::Entity::find()
-        .select_only()
-        .column(event::Column::Stream)
-        .column_as(event::Column::Version.max(), "version")
-        .filter(event::Column::Stream.is_in(padded(streams)))
-        .group_by(event::Column::Stream)
-        .into_tuple()
-        .all(db)
-        .await?;
+    let (backend, streams) = (db.get_database_backend(), padded(streams));
+    let rows: Vec<_> = (1..=streams.len())
+        .map(|number| format!("({})", placeholders(backend, number, 1)))
+        .collect();
+    let sql = format!(
+        "SELECT DISTINCT asked.column1 AS stream, (SELECT events.version FROM events WHERE \
+         events.stream = asked.column1 ORDER BY events.version DESC LIMIT 1) AS version \
+         FROM (VALUES {}) AS asked",
+        rows.join(",")
+    );
+    let values = streams.into_iter().map(Value::from);
+    let found = db.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     found
         .into_iter()
-        .map(|(stream, version)| Ok((stream, Version::new(restored(version)?))))
+        .filter_map(|row| match row.try_get::<Option<i64>>("", "version") {
+            Ok(None) => None,
+            Ok(Some(version)) => Some(
+                row.try_get("", "stream")
+                    .map_err(Fault::from)
+                    .and_then(|stream| Ok((stream, Version::new(restored(version)?)))),
+            ),
+            Err(error) => Some(Err(error.into())),
+        })
         .collect()
 }
 

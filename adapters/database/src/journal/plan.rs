@@ -40,6 +40,20 @@ impl Plan {
         &self.0
     }
 
+    /// Whether every entry is to be written.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.iter().all(|verdict| matches!(verdict, Verdict::Write { .. }))
+    }
+
+    /// The same where the log does not end at 0 but at `head`.
+    pub(super) fn after(self, head: u64) -> Self {
+        let moved = |verdict| match verdict {
+            Verdict::Write { after } => Verdict::Write { after: after + head },
+            other => other,
+        };
+        Self(self.0.into_iter().map(moved).collect())
+    }
+
     pub(super) fn into_outcomes(self, batch: &[Entry<Row>]) -> Vec<EntryOutcome> {
         let outcome = |(verdict, entry): (Verdict, &Entry<Row>)| match verdict {
             Verdict::Write { after } => {
@@ -63,52 +77,99 @@ pub(super) fn scoped(record: &IdempotencyRecord) -> ScopedKey<'_> {
     (record.scope.map_or(NO_HOLDER, HolderId::uuid), record.key.as_str())
 }
 
-/// Compares what the entries expect with what is stored, under the write lock. An entry that is
-/// accepted moves its streams on for those that come after it.
-pub(super) async fn plan(
-    db: &impl ConnectionTrait,
-    batch: &[Entry<Row>],
-    new_streams: NewStreams,
-) -> Result<Plan, Fault> {
-    let mut present = stream_versions(db, batch, new_streams).await?;
-    let mut remembered = remembered(db, batch).await?;
-    let mut emails = registered_emails(db, batch).await?;
-    let mut used: HashSet<ScopedKey<'_>> = HashSet::new();
-    // Streams that entries which are left out have events in.
-    let mut left_out: HashSet<&StreamId> = HashSet::new();
-    let mut position = restored(head(db).await?)?;
-    let mut verdicts = Vec::with_capacity(batch.len());
-    for entry in batch {
-        let key = entry.idempotency.as_ref().map(scoped);
-        if let Some(stored) =
-            key.and_then(|(scope, key)| remembered.remove(&(scope, key.to_owned())))
-        {
-            used.extend(key);
-            left_out.extend(entry.events.iter().map(|event| &event.stream));
-            verdicts.push(Verdict::Replay(stored));
-            continue;
-        }
-        let moved = entry.expected.iter().any(|(stream, version)| {
-            // Decided on what an entry would have left: by chance others may have brought the
-            // stream to the same version.
-            left_out.contains(stream)
-                || present.get(stream).copied().unwrap_or(Version::ZERO) != *version
-        });
-        let taken = new_emails(entry).any(|email| emails.contains(email));
-        if moved || taken || key.is_some_and(|key| used.contains(&key)) {
-            left_out.extend(entry.events.iter().map(|event| &event.stream));
-            verdicts.push(Verdict::Conflict);
-            continue;
-        }
-        used.extend(key);
-        emails.extend(new_emails(entry).map(str::to_owned));
-        for event in &entry.events {
-            present.insert(&event.stream, event.version);
-        }
-        verdicts.push(Verdict::Write { after: position });
-        position = last_position(position, entry).get();
+/// What is stored, as far as the entries of a batch depend on it.
+pub(super) struct Stored<'a> {
+    versions: HashMap<&'a StreamId, Version>,
+    remembered: HashMap<(Uuid, String), StoredOutcome>,
+    emails: HashSet<String>,
+    /// The position of the last event.
+    head: u64,
+}
+
+impl<'a> Stored<'a> {
+    /// Looks everything up, under the write lock.
+    pub(super) async fn look_up(
+        db: &impl ConnectionTrait,
+        batch: &'a [Entry<Row>],
+        new_streams: NewStreams,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            versions: stream_versions(db, batch, new_streams).await?,
+            remembered: remembered(db, batch).await?,
+            emails: registered_emails(db, batch).await?,
+            head: restored(head(db).await?)?,
+        })
     }
-    Ok(Plan(verdicts))
+
+    /// Believes that all is as the entries expect it, and that the log is empty.
+    pub(super) fn believed(batch: &'a [Entry<Row>]) -> Self {
+        let mut versions = HashMap::new();
+        for (stream, version) in batch.iter().flat_map(|entry| &entry.expected) {
+            versions.entry(stream).or_insert(*version);
+        }
+        Self { versions, remembered: HashMap::new(), emails: HashSet::new(), head: 0 }
+    }
+
+    /// The streams that have to be at a version for the batch to be right, but for those that it
+    /// begins.
+    pub(super) fn expectations(
+        self,
+        batch: &'a [Entry<Row>],
+    ) -> impl Iterator<Item = (&'a StreamId, Version)> {
+        let begun: HashSet<&StreamId> = batch
+            .iter()
+            .flat_map(|entry| &entry.events)
+            .filter(|event| event.version == Version::new(1))
+            .map(|event| &event.stream)
+            .collect();
+        self.versions.into_iter().filter(move |(stream, _)| !begun.contains(stream))
+    }
+
+    /// Compares what the entries expect with what is stored. An entry that is accepted moves its
+    /// streams on for those that come after it.
+    pub(super) fn plan(&self, batch: &'a [Entry<Row>]) -> Plan {
+        let mut present = self.versions.clone();
+        let mut remembered: HashSet<ScopedKey<'_>> =
+            self.remembered.keys().map(|(scope, key)| (*scope, key.as_str())).collect();
+        let mut emails: HashSet<&str> = self.emails.iter().map(String::as_str).collect();
+        let mut used: HashSet<ScopedKey<'_>> = HashSet::new();
+        // Streams that entries which are left out have events in.
+        let mut left_out: HashSet<&StreamId> = HashSet::new();
+        let mut position = self.head;
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for entry in batch {
+            let key = entry.idempotency.as_ref().map(scoped);
+            if let Some(stored) = key
+                .filter(|key| remembered.remove(key))
+                .and_then(|(scope, key)| self.remembered.get(&(scope, key.to_owned())))
+            {
+                used.extend(key);
+                left_out.extend(entry.events.iter().map(|event| &event.stream));
+                verdicts.push(Verdict::Replay(stored.clone()));
+                continue;
+            }
+            let moved = entry.expected.iter().any(|(stream, version)| {
+                // Decided on what an entry would have left: by chance others may have brought the
+                // stream to the same version.
+                left_out.contains(stream)
+                    || present.get(stream).copied().unwrap_or(Version::ZERO) != *version
+            });
+            let taken = new_emails(entry).any(|email| emails.contains(email));
+            if moved || taken || key.is_some_and(|key| used.contains(&key)) {
+                left_out.extend(entry.events.iter().map(|event| &event.stream));
+                verdicts.push(Verdict::Conflict);
+                continue;
+            }
+            used.extend(key);
+            emails.extend(new_emails(entry));
+            for event in &entry.events {
+                present.insert(&event.stream, event.version);
+            }
+            verdicts.push(Verdict::Write { after: position });
+            position = last_position(position, entry).get();
+        }
+        Plan(verdicts)
+    }
 }
 
 async fn stream_versions<'a>(

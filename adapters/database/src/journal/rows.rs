@@ -115,34 +115,45 @@ pub(crate) const TASKS: Insert<10> = Insert {
 
 /// The rows of a batch, table by table.
 #[derive(Default)]
-struct Tables<'a> {
-    events: Vec<[Value; 11]>,
-    outcomes: Vec<[Value; 6]>,
-    holders: Vec<[Value; 6]>,
-    postings: Vec<[Value; 8]>,
-    tasks: Vec<[Value; 10]>,
+pub(crate) struct Tables<'a> {
+    pub events: Vec<[Value; 11]>,
+    pub outcomes: Vec<[Value; 6]>,
+    pub holders: Vec<[Value; 6]>,
+    pub postings: Vec<[Value; 8]>,
+    pub tasks: Vec<[Value; 10]>,
     /// Only how the batch leaves them is written.
     accounts: HashMap<Uuid, &'a Account>,
     orders: HashMap<Uuid, &'a Order>,
     retried: Vec<&'a Row>,
 }
 
-/// Writes the entries that the plan accepts.
-pub(super) async fn write(
-    db: &impl ConnectionTrait,
-    batch: &[Entry<Row>],
-    plan: &Plan,
-) -> Result<(), Fault> {
-    let mut tables = Tables::default();
-    for (entry, verdict) in batch.iter().zip(plan.verdicts()) {
-        if let Verdict::Write { after } = verdict {
-            tables.add(entry, *after)?;
-        }
-    }
-    tables.insert(db).await
-}
-
 impl<'a> Tables<'a> {
+    /// The rows of the entries that the plan accepts.
+    pub(super) fn of(batch: &'a [Entry<Row>], plan: &Plan) -> Result<Self, Fault> {
+        let mut tables = Self::default();
+        for (entry, verdict) in batch.iter().zip(plan.verdicts()) {
+            if let Verdict::Write { after } = verdict {
+                tables.add(entry, *after)?;
+            }
+        }
+        Ok(tables)
+    }
+
+    /// The accounts as the batch leaves them.
+    pub(crate) fn accounts(&self) -> Result<Vec<[Value; 9]>, Fault> {
+        self.accounts.values().map(|account| account_values(account)).collect()
+    }
+
+    /// The orders as the batch leaves them.
+    pub(crate) fn orders(&self) -> Result<Vec<[Value; 9]>, Fault> {
+        self.orders.values().map(|order| order_values(order)).collect()
+    }
+
+    /// Whether nothing but inserts is to be done.
+    pub(super) fn only_inserts(&self) -> bool {
+        self.retried.is_empty()
+    }
+
     fn add(&mut self, entry: &'a Entry<Row>, after: u64) -> Result<(), Fault> {
         let metadata = serde_json::to_string(&entry.metadata).map_err(Fault::corrupt)?;
         for (position, event) in (after + 1..).zip(&entry.events) {
@@ -183,15 +194,15 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    async fn insert(self, db: &impl ConnectionTrait) -> Result<(), Fault> {
+    /// Writes the rows.
+    pub(super) async fn insert(self, db: &impl ConnectionTrait) -> Result<(), Fault> {
+        let (accounts, orders) = (self.accounts()?, self.orders()?);
         EVENTS.run(db, self.events).await?;
         OUTCOMES.run(db, self.outcomes).await?;
         HOLDERS.run(db, self.holders).await?;
         POSTINGS.run(db, self.postings).await?;
         TASKS.run(db, self.tasks).await?;
-        let accounts = self.accounts.into_values().map(account_values).collect::<Result<_, _>>()?;
         ACCOUNTS.run(db, accounts).await?;
-        let orders = self.orders.into_values().map(order_values).collect::<Result<_, _>>()?;
         ORDERS.run(db, orders).await?;
         for row in self.retried {
             retry(db, row).await?;

@@ -1,5 +1,7 @@
 //! Whether the service is alive and ready.
 
+use daybook_application::Probe;
+use futures_util::future::join_all;
 use poem_openapi::OpenApi;
 
 use super::{Context, Group};
@@ -7,13 +9,26 @@ use crate::document::{Health, Readiness};
 use crate::problem::{Failure, Kind, NotReady, Problem};
 use crate::reply::Json;
 
+/// An engine that serves a port.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Its name.
+    pub name: String,
+    /// Whether it can be used now.
+    pub probe: Probe,
+}
+
 /// Which engine serves each port.
 #[derive(Clone, Debug)]
-pub(crate) struct Engines {
+pub struct Engines {
+    /// The database. The service is not ready without it.
     pub database: String,
-    pub cache: String,
-    pub bus: String,
-    pub tasks: String,
+    /// The cache.
+    pub cache: Engine,
+    /// The bus.
+    pub bus: Engine,
+    /// The task queue.
+    pub tasks: Engine,
 }
 
 pub(crate) struct HealthApi(pub Context);
@@ -31,7 +46,8 @@ impl HealthApi {
 
     /// Whether the service takes requests
     ///
-    /// Not while the database can't be reached, nor when it is shutting down.
+    /// Not while the database can't be reached, nor when it is shutting down. Without its cache, its bus
+    /// or its task queue it goes on: it is `degraded`, and what was due is done when they are back.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self) -> Result<Json<Readiness>, Failure<NotReady>> {
         if self.0.draining.is_cancelled() {
@@ -45,13 +61,24 @@ impl HealthApi {
                 Problem::with_detail(Kind::Unavailable, "the database is unavailable").into()
             );
         }
-        let engines = self.0.engines.clone();
+        let Engines { database, cache, bus, tasks } = self.0.engines.clone();
+        let parts = [("cache", &cache), ("bus", &bus), ("tasks", &tasks)];
+        let troubles = join_all(parts.map(|(_, engine)| engine.probe.trouble())).await;
+        let mut degraded = Vec::new();
+        for ((part, engine), trouble) in parts.into_iter().zip(troubles) {
+            if let Some(trouble) = trouble {
+                tracing::debug!(part, engine = engine.name, trouble, "degraded");
+                degraded.push(part.to_owned());
+            }
+        }
+        let status = if degraded.is_empty() { "ready" } else { "degraded" };
         Ok(Json::of(&Readiness {
-            status: "ready".to_owned(),
-            database: engines.database,
-            cache: engines.cache,
-            bus: engines.bus,
-            tasks: engines.tasks,
+            status: status.to_owned(),
+            database,
+            cache: cache.name,
+            bus: bus.name,
+            tasks: tasks.name,
+            degraded,
         }))
     }
 }

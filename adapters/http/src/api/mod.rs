@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use accounts::AccountsApi;
 pub(crate) use events::EventsApi;
-pub(crate) use health::{Engines, HealthApi};
+pub(crate) use health::HealthApi;
+pub use health::{Engine, Engines};
 pub(crate) use holders::HoldersApi;
 pub(crate) use notifications::NotificationsApi;
 pub(crate) use orders::OrdersApi;

@@ -22,7 +22,7 @@ impl Example for Health {
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
 pub(crate) struct Readiness {
-    /// `ready`.
+    /// `ready`, or `degraded` where it goes on without some part.
     pub status: String,
     /// Which engine serves the database.
     pub database: String,
@@ -32,6 +32,8 @@ pub(crate) struct Readiness {
     pub bus: String,
     /// Which engine serves the task queue.
     pub tasks: String,
+    /// The parts that can't be used now: `cache`, `bus`, `tasks`.
+    pub degraded: Vec<String>,
 }
 
 impl Example for Readiness {
@@ -42,6 +44,7 @@ impl Example for Readiness {
             cache: "in-process".to_owned(),
             bus: "in-process".to_owned(),
             tasks: "database".to_owned(),
+            degraded: Vec::new(),
         }
     }
 }

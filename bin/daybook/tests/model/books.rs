@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use daybook_accounts::{Account, AccountEvent, AccountRepository};
-use daybook_database::{Database, DatabaseSettings};
+use daybook_database::{Database, DatabaseSettings, Migrate, SqliteSettings};
 use daybook_events::{Aggregate, EventFilter, EventPayload, Journal, Position};
 use daybook_orders::{Order, OrderEvent, OrderRepository};
 use rusqlite::Connection;
@@ -50,8 +50,8 @@ fn balances(file: &Path) {
 }
 
 async fn fold(file: &Path, rules: &Rules) {
-    let database =
-        Database::open(&DatabaseSettings { file: file.to_owned(), readers: 1 }).await.unwrap();
+    let settings = DatabaseSettings::Sqlite(SqliteSettings { file: file.to_owned(), readers: 1 });
+    let database = Database::open(&settings, Migrate::Up).await.unwrap();
     let (mut accounts, mut orders) = (HashMap::new(), HashMap::new());
     let mut position = Position::ZERO;
     loop {

@@ -10,7 +10,7 @@ use daybook_application::{
     Appender, AppenderSettings, Caller, CommandError, Commands, MoneyMovement, NewOrder, Outcome,
     Passwords, Ports, ReadCache, Reads, Request, RequestKey, Tail, TransferRequest,
 };
-use daybook_database::{Database, DatabaseSettings};
+use daybook_database::{Database, DatabaseSettings, Migrate, SqliteSettings};
 use daybook_events::{Clock, Fingerprint, HolderId, IdSource, IdempotencyKey, Timestamp};
 use daybook_memory::MemoryCache;
 use daybook_money::Amount;
@@ -58,8 +58,9 @@ fn caller(holder: usize) -> Caller {
 
 impl Subject {
     pub(crate) async fn start(file: &Path) -> Self {
-        let settings = DatabaseSettings { file: file.to_owned(), readers: 2 };
-        let database = Database::open(&settings).await.unwrap();
+        let settings =
+            DatabaseSettings::Sqlite(SqliteSettings { file: file.to_owned(), readers: 2 });
+        let database = Database::open(&settings, Migrate::Up).await.unwrap();
         let shared = Arc::new(database.clone());
         let cache = ReadCache {
             cache: Arc::new(MemoryCache::new(1 << 20)),

@@ -26,7 +26,9 @@ pub type EventSignals = Pin<Box<dyn Stream<Item = Signal> + Send>>;
 /// Promises:
 /// - a subscriber hears every batch published after it subscribed, in order, or a
 ///   [`Signal::Missed`] in its place, never a silent gap;
-/// - a subscriber that does not listen holds up nobody: the bus keeps a bounded number of batches.
+/// - a subscriber that does not listen holds up nobody: the bus keeps a bounded number of batches;
+/// - where the bus can't be reached a subscription stays, hears a [`Signal::Missed`] once it can be
+///   reached again, and what is published from then on.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait EventBus: Send + Sync {
@@ -41,6 +43,12 @@ pub trait EventBus: Send + Sync {
     /// # Errors
     /// [`BusError`] where the bus can't be reached.
     async fn subscribe(&self) -> Result<EventSignals, BusError>;
+
+    /// Whether the bus can be used now.
+    ///
+    /// # Errors
+    /// [`BusError`] where it can't.
+    async fn check(&self) -> Result<(), BusError>;
 }
 
 /// The bus could not be used.

@@ -3,17 +3,21 @@
 mod bus;
 mod cache;
 mod clock;
+mod election;
 mod ids;
 mod journal;
 mod task_queue;
+mod task_records;
 mod task_repository;
 
 pub use bus::{BusError, EventBus, EventSignals, Signal};
-pub use cache::{Cache, CacheError, Cached};
+pub use cache::{Cache, CacheError, Cached, Lookup, TICKET_PATIENCE, Ticket};
 pub use clock::Clock;
+pub use election::{Election, ElectionError, Lead};
 pub use ids::IdSource;
 pub use journal::{EventFilter, Journal, JournalError};
 pub use task_queue::{LeaseLost, QueueError, TaskQueue};
+pub use task_records::{Claim, Claimed, TaskRecords};
 pub use task_repository::{TaskCursor, TaskPage, TaskRepository};
 
 #[cfg(feature = "mock")]
@@ -22,6 +26,8 @@ pub use bus::MockEventBus;
 pub use cache::MockCache;
 #[cfg(feature = "mock")]
 pub use clock::MockClock;
+#[cfg(feature = "mock")]
+pub use election::{MockElection, MockLead};
 #[cfg(feature = "mock")]
 pub use ids::MockIdSource;
 #[cfg(feature = "mock")]

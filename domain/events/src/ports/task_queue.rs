@@ -15,7 +15,7 @@ use crate::{Lease, NewTask, Timestamp};
 /// - a task is leased to one worker at a time, not before its time, earliest first;
 /// - a lease that was not extended in time is void, and its task is leased again;
 /// - a worker whose lease is void gets [`LeaseLost`] and changes nothing;
-/// - putting a task on the queue again under the same id changes nothing.
+/// - putting a task on the queue again under the same id changes nothing: it is not done again.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait TaskQueue: Send + Sync {
@@ -69,6 +69,12 @@ pub trait TaskQueue: Send + Sync {
     /// # Errors
     /// [`QueueError::Unavailable`]; [`LeaseLost`] inside.
     async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError>;
+
+    /// Whether the queue can be used now.
+    ///
+    /// # Errors
+    /// [`QueueError`] where it can't.
+    async fn check(&self) -> Result<(), QueueError>;
 }
 
 /// The lease expired, or another worker has the task.

@@ -14,6 +14,12 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError>;
 
+    /// Those of these tasks that are known, in no particular order.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError>;
+
     /// A page of tasks, newest first.
     ///
     /// # Errors

@@ -1,0 +1,68 @@
+//! Every promise of the ports, one test each, on whichever engine `Own::new` gives.
+
+/// One test a promise: `suite::promise(what the promise is about)`.
+macro_rules! promises {
+    ($($suite:ident::$promise:ident($($part:ident),+);)+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            let own = Own::new().await;
+            $suite::$promise($(promises!(@ own $part)),+).await;
+            own.database.close().await;
+        })+
+    };
+    (@ $own:ident database) => { &$own.database };
+    (@ $own:ident shared) => { std::sync::Arc::new($own.database.clone()) };
+    (@ $own:ident queue) => { &$own.queue };
+    (@ $own:ident shared_queue) => { std::sync::Arc::new($own.queue.clone()) };
+    (@ $own:ident time) => { &*$own.clock };
+}
+
+/// Runs every suite on `Own`, which has a `database`, a `queue` and a `clock`.
+macro_rules! every_promise {
+    () => {
+        use daybook_application::contract::{
+            election, journal, repositories, task_queue, task_records,
+        };
+
+        promises! {
+            journal::events_get_gapless_positions_in_the_order_of_the_batch(database);
+            journal::events_are_read_by_position_holder_and_stream(database);
+            journal::a_moved_stream_is_a_conflict_alone(database);
+            journal::earlier_entries_of_the_batch_count(database);
+            journal::a_stream_that_was_only_read_is_checked(database);
+            journal::what_was_decided_on_an_entry_left_out_is_a_conflict(database);
+            journal::a_remembered_key_twice_in_a_batch_writes_nothing(database);
+            journal::an_entry_without_events_is_remembered(database);
+            journal::a_remembered_key_is_replayed_alone(database);
+            journal::a_key_twice_in_a_batch_is_a_conflict(database);
+            journal::outcomes_are_forgotten_by_age(database);
+            journal::entries_are_found(database);
+            journal::a_checkpoint_never_goes_back(database);
+            journal::rows_are_written_if_and_only_if_the_events_are(database, database);
+            journal::an_email_is_registered_once(database, database);
+            journal::concurrent_appenders_leave_no_gap(shared);
+            journal::of_appenders_that_want_the_same_one_wins(shared);
+            journal::every_kind_of_row_is_written(database, database, database, database);
+            repositories::accounts_are_listed_oldest_first(database, database);
+            repositories::a_statement_has_every_posting(database, database);
+            repositories::orders_come_back_and_are_listed_newest_first(database, database);
+            task_queue::tasks_are_leased_once_and_in_time(queue, time);
+            task_queue::a_task_comes_as_it_was_given(queue);
+            task_queue::no_more_are_leased_than_asked_for(queue);
+            task_queue::enqueueing_again_changes_nothing(queue);
+            task_queue::a_lease_that_was_not_extended_is_void(queue, database, time);
+            task_queue::an_extended_lease_is_kept(queue, time);
+            task_queue::failed_tasks_come_back_and_dead_ones_do_not(queue, database, time);
+            task_queue::a_released_task_is_there_at_once(queue);
+            task_queue::tasks_are_listed_and_done_ones_forgotten(queue, database, time);
+            task_queue::workers_at_once_share_the_tasks(shared_queue);
+            task_records::a_claimed_task_is_leased_and_recorded(queue, database);
+            task_records::a_task_that_another_holds_is_not_leased(queue, time);
+            task_records::claiming_again_voids_the_lease_from_before(queue);
+            task_records::what_is_not_due_or_finished_is_not_leased(queue, time);
+            task_records::a_task_claimed_twice_at_once_is_leased_once(queue);
+            election::one_leads_at_a_time(shared);
+            election::different_leads_are_different(shared);
+        }
+    };
+}

@@ -1,0 +1,207 @@
+//! Receiving: from the queue of tasks into what waits to be leased, and from the queue of those
+//! that are due to where they belong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use amqprs::channel::{BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage};
+use daybook_events::{Clock, NewTask};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::deliveries::{Deliveries, Delivery, Receipt};
+use crate::fault::Fault;
+use crate::letter::Letter;
+use crate::line::{Broker, Line};
+use crate::link::{Link, Pauses};
+use crate::message;
+use crate::moves::{Move, Moves};
+use crate::settings::RabbitSettings;
+use crate::topology::Topology;
+
+/// How many tasks that are due are fetched ahead.
+const DUE: u16 = 256;
+/// How often it is looked for leases that were not extended.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Receives messages, once it was started.
+pub(crate) struct Consumer {
+    broker: Arc<Broker>,
+    topology: Topology,
+    prefetch: u16,
+    clock: Arc<dyn Clock>,
+    new_tasks: Arc<Notify>,
+    stop: CancellationToken,
+    started: AtomicBool,
+    pub(crate) link: Link,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) moves: Moves,
+}
+
+/// A connection that messages are received on.
+struct Session {
+    line: Line,
+    generation: u64,
+    work: Inlet,
+    due: Inlet,
+}
+
+/// What comes from one queue: never more than was asked for ahead.
+struct Inlet {
+    channel: Channel,
+    messages: mpsc::UnboundedReceiver<ConsumerMessage>,
+}
+
+impl Consumer {
+    pub(crate) fn new(
+        settings: &RabbitSettings,
+        broker: Arc<Broker>,
+        topology: Topology,
+        clock: Arc<dyn Clock>,
+        new_tasks: Arc<Notify>,
+        moves: Moves,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            broker,
+            topology,
+            // None would mean without bound.
+            prefetch: settings.prefetch.max(1),
+            clock,
+            new_tasks,
+            stop,
+            started: AtomicBool::new(false),
+            link: Link::new("receiving"),
+            deliveries: Deliveries::default(),
+            moves,
+        }
+    }
+
+    /// Whether this is the first call: then it has to [`run`](Self::run).
+    pub(crate) fn starts(&self) -> bool {
+        !self.started.swap(true, Ordering::Relaxed)
+    }
+
+    /// Connects, receives, and connects again, until it has to stop.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut pauses = Pauses::new();
+        loop {
+            let connected = tokio::select! {
+                () = self.stop.cancelled() => return,
+                connected = self.connect() => connected,
+            };
+            let pause = match connected {
+                Ok(session) => {
+                    self.link.up();
+                    let began = Instant::now();
+                    let fault = self.serve(session).await;
+                    if self.stop.is_cancelled() {
+                        return;
+                    }
+                    self.link.lost(&fault);
+                    pauses.after(began.elapsed())
+                }
+                Err(fault) => {
+                    self.link.failed(&fault);
+                    pauses.next()
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Session, Fault> {
+        let line = Line::open(&self.broker).await?;
+        let channel = line.channel(None).await?;
+        self.topology.declare(&line, &channel).await?;
+        let generation = self.deliveries.next_generation();
+        let work = inlet(&line, channel, self.topology.work(), self.prefetch).await?;
+        let channel = line.channel(None).await?;
+        let due = inlet(&line, channel, &self.topology.due(), DUE).await?;
+        Ok(Session { line, generation, work, due })
+    }
+
+    /// Receives until the connection ends or it has to stop; answers why.
+    async fn serve(&self, session: Session) -> Fault {
+        let Session { line, generation, mut work, mut due } = session;
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::new();
+        let fault = loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break Fault::Closed,
+                () = line.ended() => break line.fault(None),
+                _ = looks.tick() => self.give_back_expired().await,
+                message = work.messages.recv() => {
+                    let Some(message) = message else { break line.fault(None) };
+                    self.arrived(generation, &work.channel, message);
+                }
+                count = due.messages.recv_many(&mut batch, DUE.into()) => {
+                    if count == 0 {
+                        break line.fault(None);
+                    }
+                    let moved = batch.drain(..).filter_map(|message| {
+                        self.moved(generation, &due.channel, message)
+                    });
+                    self.moves.begin(moved.collect());
+                }
+            }
+        };
+        self.deliveries.next_generation();
+        line.close().await;
+        fault
+    }
+
+    /// Leases that were not extended in time go back to the queue.
+    pub(crate) async fn give_back_expired(&self) {
+        for receipt in self.deliveries.expired(self.clock.now()) {
+            receipt.give_back().await;
+        }
+    }
+
+    fn arrived(&self, generation: u64, channel: &Channel, message: ConsumerMessage) {
+        if let Some((receipt, again, task)) = self.read(generation, channel, message) {
+            self.deliveries.arrived(Delivery { receipt, again, task });
+            self.new_tasks.notify_one();
+        }
+    }
+
+    /// Where a task goes whose wait has ended.
+    fn moved(&self, generation: u64, channel: &Channel, message: ConsumerMessage) -> Option<Move> {
+        let (receipt, _, task) = self.read(generation, channel, message)?;
+        let letter = match task {
+            Ok(task) => message::letter(&task, self.clock.now()),
+            Err(letter) => *letter,
+        };
+        Some(Move { letter, receipt })
+    }
+
+    fn read(
+        &self,
+        generation: u64,
+        channel: &Channel,
+        message: ConsumerMessage,
+    ) -> Option<(Receipt, bool, Result<NewTask, Box<Letter>>)> {
+        let (deliver, properties) = (message.deliver?, message.basic_properties?);
+        let body = message.content?;
+        let task = message::task(&properties, &body, self.clock.now()).map_err(|reason| {
+            tracing::warn!(reason, "a message is no task; it goes to the dead letters");
+            Box::new(message::unreadable(&properties, body, reason))
+        });
+        let receipt = Receipt::new(generation, channel.clone(), deliver.delivery_tag());
+        Some((receipt, deliver.redelivered(), task))
+    }
+}
+
+async fn inlet(line: &Line, channel: Channel, queue: &str, ahead: u16) -> Result<Inlet, Fault> {
+    line.step(None, channel.basic_qos(BasicQosArguments::new(0, ahead, false))).await?;
+    let arguments = BasicConsumeArguments::new(queue, "");
+    let (_, messages) = line.step(Some(queue), channel.basic_consume_rx(arguments)).await?;
+    Ok(Inlet { channel, messages })
+}

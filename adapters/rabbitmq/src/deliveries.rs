@@ -1,0 +1,199 @@
+//! What the broker has handed to this process and this process has not acknowledged.
+//!
+//! A delivery belongs to the connection it came over, its *generation*: over another it can't be
+//! acknowledged, and the broker has given its message to whoever is there.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
+use daybook_events::{Claim, Lease, NewTask, TaskId, Timestamp};
+
+use crate::letter::Letter;
+
+/// A message that was handed out.
+pub(crate) struct Delivery {
+    pub receipt: Receipt,
+    /// Whether it was handed out before.
+    pub again: bool,
+    /// The task, or the letter to the dead letters where nobody can read it.
+    pub task: Result<NewTask, Box<Letter>>,
+}
+
+impl Delivery {
+    fn run_at(&self) -> Option<Timestamp> {
+        self.task.as_ref().ok().map(|task| task.run_at)
+    }
+}
+
+/// What a delivery is acknowledged by. Not `Clone`: it is acknowledged once.
+pub(crate) struct Receipt {
+    generation: u64,
+    channel: Channel,
+    tag: u64,
+}
+
+impl Receipt {
+    pub(crate) fn new(generation: u64, channel: Channel, tag: u64) -> Self {
+        Self { generation, channel, tag }
+    }
+
+    /// Whether it came over a connection that is still there.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.channel.is_open() && self.channel.is_connection_open()
+    }
+
+    /// The message is settled. A connection that is gone acknowledges nothing, and need not: the
+    /// record answers for the message when it comes again.
+    pub(crate) async fn acknowledge(self) {
+        if self.is_valid() {
+            let ack = BasicAckArguments::new(self.tag, false);
+            if self.channel.basic_ack(ack).await.is_err() {
+                tracing::debug!("a message was not acknowledged; it comes again");
+            }
+        }
+    }
+
+    /// The message goes back to the queue.
+    pub(crate) async fn give_back(self) {
+        if self.is_valid() {
+            let nack = BasicNackArguments::new(self.tag, false, true);
+            if self.channel.basic_nack(nack).await.is_err() {
+                tracing::debug!("a message was not given back; it comes again");
+            }
+        }
+    }
+}
+
+/// The connection is another by now.
+pub(crate) struct Gone;
+
+/// A task that is leased from here.
+pub(crate) struct Held {
+    pub receipt: Receipt,
+    pub task: NewTask,
+    pub token: u64,
+    pub until: Timestamp,
+}
+
+/// What the broker has handed to this process and this process has not acknowledged. There is no
+/// more of it than is fetched ahead.
+#[derive(Default)]
+pub(crate) struct Deliveries(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    generation: u64,
+    waiting: VecDeque<Delivery>,
+    held: HashMap<TaskId, Held>,
+}
+
+impl Deliveries {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another connection; what came over the last is void.
+    pub(crate) fn next_generation(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.generation += 1;
+        inner.waiting.clear();
+        inner.held.clear();
+        inner.generation
+    }
+
+    /// A message was handed out.
+    pub(crate) fn arrived(&self, delivery: Delivery) {
+        let mut inner = self.lock();
+        if delivery.receipt.generation == inner.generation {
+            inner.waiting.push_back(delivery);
+        }
+    }
+
+    /// At most `limit` messages that wait to be leased, earliest first.
+    pub(crate) fn take(&self, limit: usize) -> Taken<'_> {
+        let mut inner = self.lock();
+        let count = inner.waiting.len().min(limit);
+        let mut deliveries: VecDeque<_> = inner.waiting.drain(..count).collect();
+        deliveries.make_contiguous().sort_by_key(Delivery::run_at);
+        Taken { from: self, deliveries }
+    }
+
+    /// A task is leased from here; answers the receipt for what it was leased by before.
+    ///
+    /// # Errors
+    /// [`Gone`]: the broker has given it to someone else meanwhile.
+    pub(crate) fn hold(&self, held: Held) -> Result<Option<Receipt>, Gone> {
+        let mut inner = self.lock();
+        if held.receipt.generation != inner.generation {
+            return Err(Gone);
+        }
+        Ok(inner.held.insert(held.task.id, held).map(|before| before.receipt))
+    }
+
+    /// Whether this lease is held from here, over a connection that is still there.
+    pub(crate) fn has(&self, lease: &Lease) -> bool {
+        let inner = self.lock();
+        let held = inner.held.get(&lease.task_id);
+        held.is_some_and(|held| held.token == lease.token && held.receipt.is_valid())
+    }
+
+    /// A lease lasts until then; answers whether it is held from here.
+    pub(crate) fn extend(&self, lease: &Lease, until: Timestamp) -> bool {
+        let mut inner = self.lock();
+        match inner.held.get_mut(&lease.task_id) {
+            Some(held) if held.token == lease.token => {
+                held.until = until;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// What this lease holds, to be settled.
+    pub(crate) fn settle(&self, lease: &Lease) -> Option<Held> {
+        let mut inner = self.lock();
+        let held = inner.held.get(&lease.task_id)?;
+        if held.token == lease.token { inner.held.remove(&lease.task_id) } else { None }
+    }
+
+    /// The leases that were not extended in time.
+    pub(crate) fn expired(&self, now: Timestamp) -> Vec<Receipt> {
+        let mut inner = self.lock();
+        inner.held.extract_if(|_, held| held.until < now).map(|(_, held)| held.receipt).collect()
+    }
+}
+
+/// Messages that are being leased. Those that are left over when it is dropped wait again, as
+/// handed out before: whoever wanted to lease them may have come as far as the record.
+pub(crate) struct Taken<'a> {
+    from: &'a Deliveries,
+    deliveries: VecDeque<Delivery>,
+}
+
+impl Taken<'_> {
+    /// What is to be claimed for them: one claim for each that is a task.
+    pub(crate) fn claims(&self) -> Vec<Claim> {
+        let claim = |delivery: &Delivery| {
+            let task = delivery.task.as_ref().ok()?.clone();
+            Some(Claim { task, again: delivery.again })
+        };
+        self.deliveries.iter().filter_map(claim).collect()
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Delivery> {
+        self.deliveries.pop_front()
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.from.lock();
+        for mut delivery in self.deliveries.drain(..).rev() {
+            if delivery.receipt.generation == inner.generation {
+                delivery.again = true;
+                inner.waiting.push_front(delivery);
+            }
+        }
+    }
+}

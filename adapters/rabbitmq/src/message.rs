@@ -1,0 +1,221 @@
+//! Tasks as messages.
+//!
+//! A task of kind `text` is a `text/plain` message of just its text: the known programs print it.
+//! Every other is `application/json`, its payload byte for byte. The id is the message id, the
+//! kind the message type; what else is known of a task stands in headers `x-daybook-…`. A text
+//! whose JSON is spelled with escapes that are not needed carries that spelling in a header, too.
+//!
+//! Read the other way round, plain text of any program is a task of kind `text`, and JSON with a
+//! kind as its type is a task of that kind. What is neither goes to the dead letters.
+
+use amqprs::{BasicProperties, DELIVERY_MODE_PERSISTENT, FieldTable, FieldValue};
+use daybook_events::{HolderId, Lease, NewTask, TaskId, TaskKind, Timestamp};
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use crate::letter::Letter;
+use crate::topology::{Route, insert};
+
+/// The longest body that is taken for a task.
+const LONGEST_BODY: usize = 1 << 20;
+/// Longer spellings, and longer headers of others, might not fit into the frame they have to.
+const LONGEST_SPELLING: usize = 16 << 10;
+const LONGEST_HEADERS: usize = 64 << 10;
+const LONGEST_REASON: usize = 2 << 10;
+
+const RUN_AT: &str = "x-daybook-run-at";
+const CREATED_AT: &str = "x-daybook-created-at";
+const OWNER: &str = "x-daybook-owner";
+const SPELLING: &str = "x-daybook-payload";
+const REASON: &str = "x-daybook-reason";
+const ATTEMPT: &str = "x-daybook-attempt";
+
+/// The task as a message, on the way to whoever does it: at once, or after its wait.
+pub(crate) fn letter(task: &NewTask, now: Timestamp) -> Letter {
+    let mut headers = headers(task);
+    let route = Route::after(task.run_at.since(now));
+    let (body, content_type) = body(task, &mut headers);
+    Letter { route, properties: properties(task, content_type, headers), body }
+}
+
+/// A buried task as a message for people to look at.
+pub(crate) fn buried(task: &NewTask, lease: &Lease, reason: &str) -> Letter {
+    let mut headers = headers(task);
+    insert(&mut headers, REASON, shortened(reason).into());
+    insert(&mut headers, ATTEMPT, FieldValue::l(lease.attempt.into()));
+    let (body, content_type) = body(task, &mut headers);
+    Letter { route: Route::Dead, properties: properties(task, content_type, headers), body }
+}
+
+/// A message that nobody can read, as it came, with the reason. Left out is what the broker would
+/// act on: whom else to send it to, when to drop it, and the claim to be sent by somebody else.
+pub(crate) fn unreadable(original: &BasicProperties, body: Vec<u8>, reason: &str) -> Letter {
+    let text = |value: Option<&String>| value.cloned();
+    let mut headers = original
+        .headers()
+        // As text it is at least about as long.
+        .filter(|headers| format!("{headers:?}").len() <= LONGEST_HEADERS)
+        .cloned()
+        .unwrap_or_default();
+    for name in ["CC", "BCC"] {
+        if let Ok(name) = name.try_into() {
+            headers.remove(&name);
+        }
+    }
+    insert(&mut headers, REASON, shortened(reason).into());
+    let reply_to = original.reply_to().filter(|to| !to.starts_with("amq."));
+    let properties = BasicProperties::new(
+        text(original.content_type()),
+        text(original.content_encoding()),
+        Some(headers),
+        Some(DELIVERY_MODE_PERSISTENT),
+        original.priority(),
+        text(original.correlation_id()),
+        text(reply_to),
+        None,
+        text(original.message_id()),
+        original.timestamp(),
+        text(original.message_type()),
+        None,
+        text(original.app_id()),
+        None,
+    );
+    Letter { route: Route::Dead, properties, body }
+}
+
+/// The task that a message is, or why it is none.
+pub(crate) fn task(
+    properties: &BasicProperties,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<NewTask, &'static str> {
+    if body.len() > LONGEST_BODY {
+        return Err("it is longer than 1 MiB");
+    }
+    let (kind, payload) = if is_json(properties) {
+        let kind = properties.message_type().and_then(|kind| kind.parse().ok());
+        let kind = kind.ok_or("it is JSON, and its type is not a kind of task")?;
+        let payload = serde_json::from_slice::<Box<RawValue>>(body);
+        (kind, payload.map_err(|_| "it is said to be JSON and is not")?)
+    } else {
+        (TaskKind::text(), text_payload(properties, body)?)
+    };
+    let id = properties.message_id().and_then(|id| Uuid::parse_str(id).ok());
+    Ok(NewTask {
+        id: TaskId::from_uuid(id.unwrap_or_else(Uuid::now_v7)),
+        owner: owner(properties)?,
+        kind,
+        payload,
+        run_at: instant(properties, RUN_AT)?.unwrap_or(now),
+        created_at: instant(properties, CREATED_AT)?.unwrap_or(now),
+    })
+}
+
+fn headers(task: &NewTask) -> FieldTable {
+    let mut headers = FieldTable::new();
+    insert(&mut headers, RUN_AT, FieldValue::l(task.run_at.micros()));
+    insert(&mut headers, CREATED_AT, FieldValue::l(task.created_at.micros()));
+    if let Some(owner) = task.owner {
+        insert(&mut headers, OWNER, owner.to_string().into());
+    }
+    headers
+}
+
+fn properties(task: &NewTask, content_type: &str, headers: FieldTable) -> BasicProperties {
+    let mut properties = BasicProperties::default();
+    properties
+        .with_content_type(content_type)
+        .with_headers(headers)
+        .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
+        .with_message_id(&task.id.to_string())
+        .with_timestamp(task.created_at.seconds().try_into().unwrap_or(0))
+        .with_message_type(task.kind.as_str());
+    properties
+}
+
+/// The body and its content type.
+fn body(task: &NewTask, headers: &mut FieldTable) -> (Vec<u8>, &'static str) {
+    const TEXT: &str = "text/plain";
+    let payload = task.payload.get();
+    let json = || (payload.as_bytes().to_vec(), "application/json");
+    if task.kind.as_str() != TaskKind::TEXT {
+        return json();
+    }
+    // Without escapes the text is what stands between the quotes.
+    let plain = payload.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match plain {
+        Some(text) if !text.contains('\\') => return (text.as_bytes().to_vec(), TEXT),
+        Some(_) => {}
+        None => return json(),
+    }
+    // Half of a surrogate pair is JSON and no text.
+    let Ok(text) = serde_json::from_str::<String>(payload) else { return json() };
+    if to_raw_value(&text).is_ok_and(|usual| usual.get() == payload) {
+        return (text.into_bytes(), TEXT);
+    }
+    if payload.len() > LONGEST_SPELLING {
+        return json();
+    }
+    insert(headers, SPELLING, payload.into());
+    (text.into_bytes(), TEXT)
+}
+
+fn text_payload(properties: &BasicProperties, body: &[u8]) -> Result<Box<RawValue>, &'static str> {
+    let text = str::from_utf8(body).map_err(|_| "it is neither UTF-8 text nor said to be JSON")?;
+    if let Some(FieldValue::S(spelling)) = header(properties, SPELLING)
+        && serde_json::from_str::<String>(spelling.as_ref()).is_ok_and(|spelled| spelled == text)
+        && let Ok(payload) = RawValue::from_string(spelling.as_ref().clone())
+    {
+        return Ok(payload);
+    }
+    to_raw_value(text).map_err(|_| "it can't be written as JSON")
+}
+
+fn is_json(properties: &BasicProperties) -> bool {
+    let content_type = properties.content_type().map_or("", String::as_str);
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
+}
+
+fn header<'a>(properties: &'a BasicProperties, name: &'static str) -> Option<&'a FieldValue> {
+    properties.headers()?.get(&name.try_into().ok()?)
+}
+
+fn owner(properties: &BasicProperties) -> Result<Option<HolderId>, &'static str> {
+    const WRONG: &str = "its x-daybook-owner is not a UUID";
+    match header(properties, OWNER) {
+        None => Ok(None),
+        Some(FieldValue::S(owner)) => {
+            let owner = Uuid::parse_str(owner.as_ref()).map_err(|_| WRONG)?;
+            Ok(Some(HolderId::from_uuid(owner)))
+        }
+        Some(_) => Err(WRONG),
+    }
+}
+
+fn instant(
+    properties: &BasicProperties,
+    name: &'static str,
+) -> Result<Option<Timestamp>, &'static str> {
+    let micros = match header(properties, name) {
+        None => return Ok(None),
+        Some(FieldValue::l(micros)) => *micros,
+        // As other programs' libraries write numbers that are small.
+        Some(FieldValue::I(micros)) => (*micros).into(),
+        Some(FieldValue::i(micros)) => (*micros).into(),
+        Some(FieldValue::s(micros)) => (*micros).into(),
+        Some(FieldValue::u(micros)) => (*micros).into(),
+        Some(FieldValue::b(micros)) => (*micros).into(),
+        Some(FieldValue::B(micros)) => (*micros).into(),
+        Some(_) => return Err("an instant in its headers is not a number of microseconds"),
+    };
+    Ok(Some(Timestamp::from_micros(micros)))
+}
+
+/// At most so much of it as fits.
+fn shortened(reason: &str) -> &str {
+    reason.get(..reason.floor_char_boundary(LONGEST_REASON)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use super::*;
+
+fn given(kind: &str, payload: &str) -> NewTask {
+    NewTask {
+        id: TaskId::from_uuid(Uuid::from_u128(7)),
+        owner: Some(HolderId::from_uuid(Uuid::from_u128(1))),
+        kind: kind.parse().unwrap(),
+        payload: RawValue::from_string(payload.to_owned()).unwrap(),
+        run_at: Timestamp::from_micros(5_000_001),
+        created_at: Timestamp::from_micros(-1),
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_micros(4_000_000)
+}
+
+fn read(letter: &Letter) -> NewTask {
+    task(&letter.properties, &letter.body, now()).unwrap()
+}
+
+#[test]
+fn a_task_is_read_as_it_was_written() {
+    for payload in ["\"hello\"", "\"\"", "\"a\\n\"", "\"\\u00fc\"", "\"\\ud800\"", "[1.50]", "null"]
+    {
+        for kind in ["text", "send_email"] {
+            let given = given(kind, payload);
+            let read = read(&letter(&given, now()));
+            assert_eq!(format!("{read:?}"), format!("{given:?}"));
+        }
+    }
+    let long = format!("\"\\u00fc{}\"", "x".repeat(LONGEST_SPELLING));
+    assert_eq!(read(&letter(&given("text", &long), now())).payload.get(), long);
+}
+
+#[test]
+fn a_text_is_just_its_text() {
+    for (payload, text) in [("\"Task #1: ü\"", "Task #1: ü"), ("\"\\u00fc\\t\"", "ü\t")] {
+        let letter = letter(&given("text", payload), now());
+        assert_eq!(letter.body, text.as_bytes());
+        assert_eq!(letter.properties.content_type().unwrap(), "text/plain");
+        assert_eq!(letter.properties.delivery_mode(), Some(2));
+        assert_eq!(letter.properties.message_type().unwrap(), "text");
+    }
+}
+
+#[test]
+fn a_task_goes_where_its_time_says() {
+    assert_eq!(letter(&given("text", "1"), now()).route, Route::Wait(9));
+    assert_eq!(letter(&given("text", "1"), Timestamp::from_micros(5_000_001)).route, Route::Work);
+}
+
+#[test]
+fn messages_of_others_are_tasks_where_they_can_be_read() {
+    let mut properties = BasicProperties::default();
+    let plain = task(&properties, "Task #1: ü".as_bytes(), now()).unwrap();
+    assert_eq!((plain.kind.as_str(), plain.payload.get()), ("text", "\"Task #1: ü\""));
+    assert_eq!((plain.run_at, plain.owner), (now(), None));
+    assert_ne!(plain.id, task(&properties, b"Task #1", now()).unwrap().id);
+    assert!(task(&properties, b"\xff", now()).is_err());
+    assert!(task(&properties, &vec![b'a'; LONGEST_BODY + 1], now()).is_err());
+
+    properties.with_content_type("Application/JSON; charset=utf-8");
+    assert!(task(&properties, b"{}", now()).is_err());
+    properties.with_message_type("Send");
+    assert!(task(&properties, b"{}", now()).is_err());
+    properties.with_message_type("send_email").with_message_id(&Uuid::from_u128(3).to_string());
+    let json = task(&properties, b" {\"n\": 1.0} ", now()).unwrap();
+    assert_eq!((json.kind.as_str(), json.payload.get()), ("send_email", "{\"n\": 1.0}"));
+    assert_eq!(json.id.uuid(), Uuid::from_u128(3));
+    assert!(task(&properties, b"{", now()).is_err());
+
+    for (name, value) in [(OWNER, FieldValue::t(true)), (OWNER, "me".into()), (RUN_AT, "1".into())]
+    {
+        let mut headers = FieldTable::new();
+        insert(&mut headers, name, value);
+        properties.with_headers(headers);
+        assert!(task(&properties, b"{}", now()).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn what_nobody_can_read_is_kept_as_it_came() {
+    let mut headers = FieldTable::new();
+    for (name, value) in [("CC", "tasks"), ("mine", "kept"), (REASON, "before")] {
+        insert(&mut headers, name, value.into());
+    }
+    let mut original = BasicProperties::default();
+    original
+        .with_content_type("image/png")
+        .with_headers(headers)
+        .with_correlation_id("c")
+        .with_user_id("someone")
+        .with_expiration("1")
+        .with_reply_to("amq.rabbitmq.reply-to")
+        .with_app_id("a");
+    let letter = unreadable(&original, vec![0xff], &"ü".repeat(LONGEST_REASON));
+    let kept = letter.properties;
+    assert_eq!((letter.route, letter.body), (Route::Dead, vec![0xff]));
+    assert_eq!(kept.content_type().unwrap(), "image/png");
+    assert_eq!(
+        (kept.correlation_id().unwrap().as_str(), kept.app_id().unwrap().as_str()),
+        ("c", "a")
+    );
+    assert_eq!((kept.user_id(), kept.expiration(), kept.reply_to()), (None, None, None));
+    assert_eq!(kept.delivery_mode(), Some(2));
+    let headers = kept.headers().unwrap();
+    assert_eq!(headers.as_ref().len(), 2);
+    assert!(
+        matches!(header(&BasicProperties::default().with_headers(headers.clone()).finish(), REASON),
+        Some(FieldValue::S(reason)) if reason.as_ref().len() == LONGEST_REASON)
+    );
+}
+
+#[test]
+fn a_buried_task_says_why() {
+    let given = given("text", "\"x\"");
+    let lease = Lease {
+        task_id: given.id,
+        kind: given.kind.clone(),
+        payload: given.payload.clone(),
+        attempt: 3,
+        token: 9,
+    };
+    let letter = buried(&given, &lease, "hopeless");
+    assert_eq!((letter.route, letter.body.as_slice()), (Route::Dead, b"x".as_slice()));
+    let reason = header(&letter.properties, REASON).unwrap().to_string();
+    assert_eq!(
+        (reason.as_str(), header(&letter.properties, ATTEMPT)),
+        ("hopeless", Some(&FieldValue::l(3)))
+    );
+}

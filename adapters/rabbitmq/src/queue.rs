@@ -1,0 +1,288 @@
+//! The task queue that the broker and the record make together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use daybook_events::{
+    Claimed, Clock, Lease, LeaseLost, NewTask, QueueError, TaskQueue, TaskRecords, Timestamp,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::consumer::Consumer;
+use crate::deliveries::{Delivery, Held};
+use crate::letter::Letter;
+use crate::line::Broker;
+use crate::message;
+use crate::moves::{Move, Moves};
+use crate::publisher::Publisher;
+use crate::settings::{RabbitConfigError, RabbitSettings};
+use crate::topology::Topology;
+
+/// How long messages on the move are waited for when the queue is closed.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A task queue on a `RabbitMQ` broker.
+///
+/// It connects when it is first used, over one connection for sending and, from the first
+/// [`lease`](TaskQueue::lease) on, one for receiving: a broker short of memory holds up those who
+/// send, and acknowledgements have to get through. A connection that is lost is restored without
+/// end. Dropped, it ends its connections in the background; [`close`](Self::close) waits for that.
+pub struct RabbitQueue {
+    publisher: Arc<Publisher>,
+    consumer: Arc<Consumer>,
+    records: Option<Arc<dyn TaskRecords>>,
+    clock: Arc<dyn Clock>,
+    start_tries: u32,
+    start_pause: Duration,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl fmt::Debug for RabbitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitQueue").finish_non_exhaustive()
+    }
+}
+
+impl Drop for RabbitQueue {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl RabbitQueue {
+    /// The queue on this broker. The broker is not asked yet. Without `records` tasks can be put
+    /// on the queue and not taken from it. The clock says what is due and which leases have
+    /// expired; `new_tasks` is notified when there is something to lease.
+    ///
+    /// # Errors
+    /// [`RabbitConfigError`]: the settings can't be used.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn new(
+        settings: &RabbitSettings,
+        records: Option<Arc<dyn TaskRecords>>,
+        clock: Arc<dyn Clock>,
+        new_tasks: Arc<Notify>,
+    ) -> Result<Self, RabbitConfigError> {
+        if !(1..=200).contains(&settings.queue.len()) || settings.queue.starts_with("amq.") {
+            return Err(RabbitConfigError::Queue);
+        }
+        let broker = Arc::new(Broker::new(settings)?);
+        let (topology, stop) = (Topology::new(settings), CancellationToken::new());
+        let publisher =
+            Publisher::new(settings, Arc::clone(&broker), topology.clone(), stop.clone());
+        let publisher = Arc::new(publisher);
+        let moves = Moves::new(Arc::clone(&publisher), stop.clone());
+        let consumer = Consumer::new(
+            settings,
+            broker,
+            topology,
+            Arc::clone(&clock),
+            new_tasks,
+            moves,
+            stop.clone(),
+        );
+        let tasks = TaskTracker::new();
+        tasks.spawn(Arc::clone(&publisher).run());
+        let (start_tries, start_pause) = (settings.start_tries.max(1), settings.start_pause);
+        let consumer = Arc::new(consumer);
+        Ok(Self { publisher, consumer, records, clock, start_tries, start_pause, tasks, stop })
+    }
+
+    /// Waits for a broker that isn't up yet: so many tries, so far apart, as the settings say,
+    /// with a line in the log for each that fails.
+    ///
+    /// # Errors
+    /// [`QueueError::Unavailable`] after the last try, or at once where waiting can't help: the
+    /// login or the virtual host is refused, or the queue was declared otherwise. The text is one
+    /// line that says what to do.
+    pub async fn connect_patiently(&self) -> Result<(), QueueError> {
+        let (tries, pause) = (self.start_tries, self.start_pause);
+        let mut attempt = 1;
+        loop {
+            let Err(fault) = self.publisher.ask().await else { return Ok(()) };
+            tracing::warn!(attempt, tries, "{fault}");
+            if fault.is_permanent() {
+                return Err(fault.into());
+            }
+            if attempt >= tries {
+                return Err(QueueError::Unavailable(format!(
+                    "{fault}; gave up after {tries} tries"
+                )));
+            }
+            attempt += 1;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Ends the connections in good order. Tasks that are leased or were fetched ahead go back to
+    /// the queue at once. Nothing can be done with it afterwards.
+    pub async fn close(&self) {
+        self.consumer.moves.finish(FAREWELL).await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn records(&self) -> Result<&Arc<dyn TaskRecords>, QueueError> {
+        self.records.as_ref().ok_or_else(|| {
+            QueueError::Unavailable("this process can put tasks on the queue, not take them".into())
+        })
+    }
+
+    /// What is left to do with a delivery, now that the record has answered; the lease, if it is
+    /// one.
+    async fn follow(
+        &self,
+        delivery: Delivery,
+        answer: impl FnOnce() -> Option<Claimed>,
+        until: Timestamp,
+        moves: &mut Vec<Move>,
+    ) -> Option<Lease> {
+        let Delivery { receipt, task, .. } = delivery;
+        let task = match task {
+            Ok(task) => task,
+            Err(letter) => {
+                moves.push(Move { letter: *letter, receipt });
+                return None;
+            }
+        };
+        let Some(answer) = answer() else {
+            receipt.give_back().await;
+            return None;
+        };
+        match answer {
+            Claimed::Leased(lease) => {
+                let held = Held { receipt, task, token: lease.token, until };
+                let before = self.consumer.deliveries.hold(held).ok()?;
+                // The same task by two messages: one is enough.
+                if let Some(before) = before {
+                    before.acknowledge().await;
+                }
+                return Some(lease);
+            }
+            Claimed::Held | Claimed::Finished => receipt.acknowledge().await,
+            Claimed::NotDue(at) => {
+                let task = NewTask { run_at: at, ..task };
+                moves.push(Move { letter: message::letter(&task, self.clock.now()), receipt });
+            }
+        }
+        None
+    }
+
+    /// Acknowledges what a lease held: it is settled, or somebody else has the task.
+    async fn acknowledge(&self, lease: &Lease) {
+        if let Some(held) = self.consumer.deliveries.settle(lease) {
+            held.receipt.acknowledge().await;
+        }
+    }
+
+    /// A settled task lives on as another message, in whose favour its own is acknowledged.
+    fn replace(&self, lease: &Lease, letter: impl FnOnce(NewTask) -> Letter) {
+        if let Some(held) = self.consumer.deliveries.settle(lease) {
+            let (letter, receipt) = (letter(held.task), held.receipt);
+            self.consumer.moves.begin(vec![Move { letter, receipt }]);
+        }
+    }
+}
+
+#[async_trait]
+impl TaskQueue for RabbitQueue {
+    async fn enqueue(&self, tasks: &[NewTask]) -> Result<(), QueueError> {
+        let now = self.clock.now();
+        Ok(self.publisher.send(tasks, |task| message::letter(task, now)).await?)
+    }
+
+    async fn lease(&self, limit: u32, term: Duration) -> Result<Vec<Lease>, QueueError> {
+        let records = self.records()?;
+        if self.consumer.starts() {
+            self.tasks.spawn(Arc::clone(&self.consumer).run());
+        }
+        if let Some(fault) = self.consumer.link.fault() {
+            return Err(fault.into());
+        }
+        self.consumer.give_back_expired().await;
+        let mut taken = self.consumer.deliveries.take(limit.try_into().unwrap_or(usize::MAX));
+        let claims = taken.claims();
+        let answers =
+            if claims.is_empty() { Vec::new() } else { records.claim(&claims, term).await? };
+        let (mut answers, until) = (answers.into_iter(), self.clock.now().plus(term));
+        let (mut leases, mut moves) = (Vec::new(), Vec::new());
+        while let Some(delivery) = taken.next() {
+            leases.extend(self.follow(delivery, || answers.next(), until, &mut moves).await);
+        }
+        self.consumer.moves.begin(moves);
+        Ok(leases)
+    }
+
+    async fn extend(
+        &self,
+        lease: &Lease,
+        term: Duration,
+    ) -> Result<Result<(), LeaseLost>, QueueError> {
+        let records = self.records()?;
+        if !self.consumer.deliveries.has(lease) {
+            return Ok(Err(LeaseLost));
+        }
+        let extended = records.extend(lease, term).await?;
+        if extended.is_err() {
+            self.acknowledge(lease).await;
+            return Ok(extended);
+        }
+        let until = self.clock.now().plus(term);
+        Ok(if self.consumer.deliveries.extend(lease, until) { Ok(()) } else { Err(LeaseLost) })
+    }
+
+    async fn complete(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
+        let completed = self.records()?.complete(lease).await?;
+        self.acknowledge(lease).await;
+        Ok(completed)
+    }
+
+    async fn retry(
+        &self,
+        lease: &Lease,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, QueueError> {
+        let retried = self.records()?.retry(lease, reason, at).await?;
+        match retried {
+            Ok(()) => self.replace(lease, |task| {
+                message::letter(&NewTask { run_at: at, ..task }, self.clock.now())
+            }),
+            Err(LeaseLost) => self.acknowledge(lease).await,
+        }
+        Ok(retried)
+    }
+
+    async fn bury(&self, lease: &Lease, reason: &str) -> Result<Result<(), LeaseLost>, QueueError> {
+        let buried = self.records()?.bury(lease, reason).await?;
+        match buried {
+            Ok(()) => self.replace(lease, |task| message::buried(&task, lease, reason)),
+            Err(LeaseLost) => self.acknowledge(lease).await,
+        }
+        Ok(buried)
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
+        let released = self.records()?.release(lease).await?;
+        if let Some(held) = self.consumer.deliveries.settle(lease) {
+            match released {
+                Ok(()) => held.receipt.give_back().await,
+                Err(LeaseLost) => held.receipt.acknowledge().await,
+            }
+        }
+        Ok(released)
+    }
+
+    async fn check(&self) -> Result<(), QueueError> {
+        self.publisher.check().await?;
+        self.consumer.link.fault().map_or(Ok(()), |fault| Err(fault.into()))
+    }
+}

@@ -1,0 +1,152 @@
+//! The queues on the broker.
+
+use std::time::Duration;
+
+use amqprs::channel::{Channel, QueueDeclareArguments};
+use amqprs::{FieldTable, FieldValue};
+
+use crate::fault::Fault;
+use crate::line::Line;
+use crate::settings::RabbitSettings;
+
+/// The shortest wait is 2⁶ ms, the longest 2²⁶ ms: some 18 hours.
+const SHORTEST: u8 = 6;
+const LONGEST: u8 = 26;
+/// How many dead letters are kept, and how many bytes of them.
+const DEAD_LETTERS: i64 = 100_000;
+const DEAD_BYTES: i64 = 1 << 30;
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// To whoever is free.
+    Work,
+    /// To the dead letters.
+    Dead,
+    /// To wait for this power of two of milliseconds.
+    Wait(u8),
+}
+
+impl Route {
+    /// Where a task goes that is to be done after so long: to the longest wait that does not make
+    /// it late, or to the shortest.
+    pub(crate) fn after(wait: Duration) -> Self {
+        if wait.is_zero() {
+            return Self::Work;
+        }
+        let power = wait.as_millis().checked_ilog2().and_then(|power| u8::try_from(power).ok());
+        Self::Wait(power.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST))
+    }
+}
+
+/// The queues' names and kinds.
+#[derive(Clone, Debug)]
+pub(crate) struct Topology {
+    queue: String,
+    quorum: bool,
+}
+
+impl Topology {
+    pub(crate) fn new(settings: &RabbitSettings) -> Self {
+        Self { queue: settings.queue.clone(), quorum: settings.quorum }
+    }
+
+    /// The queue that tasks are taken from.
+    pub(crate) fn work(&self) -> &str {
+        &self.queue
+    }
+
+    /// The queue of tasks whose wait has ended.
+    pub(crate) fn due(&self) -> String {
+        format!("{}.due", self.queue)
+    }
+
+    pub(crate) fn name(&self, route: Route) -> String {
+        match route {
+            Route::Work => self.queue.clone(),
+            Route::Dead => format!("{}.dead", self.queue),
+            Route::Wait(power) => format!("{}.wait.{}", self.queue, 1_u64 << power),
+        }
+    }
+
+    /// Declares the queues that every process needs.
+    pub(crate) async fn declare(&self, line: &Line, channel: &Channel) -> Result<(), Fault> {
+        let mut work = self.arguments();
+        let mut dead = self.arguments();
+        if self.quorum {
+            // Newer brokers give up on a message after so many deliveries: then not without a trace.
+            insert(&mut work, "x-dead-letter-exchange", "".into());
+            insert(&mut work, "x-dead-letter-routing-key", self.name(Route::Dead).into());
+        }
+        insert(&mut dead, "x-max-length", FieldValue::l(DEAD_LETTERS));
+        insert(&mut dead, "x-max-length-bytes", FieldValue::l(DEAD_BYTES));
+        declare(line, channel, self.queue.clone(), work).await?;
+        declare(line, channel, self.due(), self.arguments()).await?;
+        declare(line, channel, self.name(Route::Dead), dead).await
+    }
+
+    /// Declares the queue at the end of a route that few processes need.
+    pub(crate) async fn declare_wait(
+        &self,
+        line: &Line,
+        channel: &Channel,
+        power: u8,
+    ) -> Result<(), Fault> {
+        let mut wait = self.arguments();
+        insert(&mut wait, "x-message-ttl", FieldValue::l(1_i64 << power));
+        insert(&mut wait, "x-dead-letter-exchange", "".into());
+        insert(&mut wait, "x-dead-letter-routing-key", self.due().into());
+        if self.quorum {
+            insert(&mut wait, "x-dead-letter-strategy", "at-least-once".into());
+            insert(&mut wait, "x-overflow", "reject-publish".into());
+        }
+        declare(line, channel, self.name(Route::Wait(power)), wait).await
+    }
+
+    /// A classic queue is declared without a word about it, as the known programs do.
+    fn arguments(&self) -> FieldTable {
+        let mut arguments = FieldTable::new();
+        if self.quorum {
+            insert(&mut arguments, "x-queue-type", "quorum".into());
+        }
+        arguments
+    }
+}
+
+/// Sets a value. The names are ours and short; the library counts a replaced value twice.
+pub(crate) fn insert(table: &mut FieldTable, name: &'static str, value: FieldValue) {
+    if let Ok(name) = name.try_into() {
+        table.remove(&name);
+        table.insert(name, value);
+    }
+}
+
+async fn declare(
+    line: &Line,
+    channel: &Channel,
+    queue: String,
+    arguments: FieldTable,
+) -> Result<(), Fault> {
+    let declaration =
+        QueueDeclareArguments::durable_client_named(&queue).arguments(arguments).finish();
+    line.step(Some(&queue), channel.queue_declare(declaration)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_never_too_long_except_for_the_shortest() {
+        let after = |millis| Route::after(Duration::from_millis(millis));
+        assert_eq!(after(0), Route::Work);
+        assert_eq!(Route::after(Duration::from_micros(1)), Route::Wait(6));
+        assert_eq!([1, 64, 127].map(after), [Route::Wait(6); 3]);
+        assert_eq!(after(128), Route::Wait(7));
+        assert_eq!(after(1_500), Route::Wait(10));
+        assert_eq!(Route::after(Duration::MAX), Route::Wait(26));
+        let queue = "tasks".to_owned();
+        let names = Topology { queue, quorum: false };
+        assert_eq!(names.name(after(1_500)), "tasks.wait.1024");
+    }
+}

@@ -1,0 +1,125 @@
+//! What is handed on to the shared bus and cache, and to a queue.
+
+use daybook_events::{
+    BusError, CacheError, EventData, HolderId, MockCache, MockEventBus, MockTaskQueue,
+    MockTaskRepository, StreamId, Task, TaskRetried,
+};
+use daybook_orders::MockOrderRepository;
+use serde_json::value::to_raw_value;
+use uuid::Uuid;
+
+use super::*;
+use crate::ReadCache;
+use crate::fakes::{FakeStore, event, holder};
+
+fn of(stream: StreamId, version: u64, owner: Option<HolderId>) -> Arc<RecordedEvent> {
+    Arc::new(RecordedEvent { stream, version: Version::new(version), owner, ..event(1, None) })
+}
+
+fn reads(cache: MockCache) -> Reads {
+    let ttl = std::time::Duration::from_secs(1);
+    let cache = ReadCache { cache: Arc::new(cache), ttl, absent_ttl: ttl };
+    Reads::new(Arc::new(FakeStore::new()), Arc::new(MockOrderRepository::new()), Some(cache))
+}
+
+#[tokio::test]
+async fn the_cache_is_put_right_before_the_bus_is_told() {
+    let id = Uuid::from_u128(3);
+    let mut cache = MockCache::new();
+    let key = format!("order:{id}:user:{}", holder(7));
+    cache
+        .expect_invalidate()
+        .withf(move |asked, version| asked == key && *version == Version::new(2))
+        .once()
+        .returning(|_, _| Ok(()));
+    let mut bus = MockEventBus::new();
+    bus.expect_publish().withf(|events| events.len() == 3).once().returning(|_| Ok(()));
+    let outside = Outside::new(Arc::new(bus), reads(cache));
+    let order = StreamId::new("order", id);
+    let events = [
+        of(order.clone(), 1, Some(holder(7))),
+        of(order, 2, Some(holder(7))),
+        of(StreamId::new("notification", "news"), 9, None),
+    ];
+    assert_eq!(outside.take(&events).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_cache_or_a_bus_that_can_not_be_reached_is_told_of() {
+    let order = of(StreamId::new("order", Uuid::nil()), 2, Some(holder(7)));
+    let mut cache = MockCache::new();
+    cache.expect_invalidate().returning(|_, _| Err(CacheError("unplugged".to_owned())));
+    let outside = Outside::new(Arc::new(MockEventBus::new()), reads(cache));
+    assert!(outside.take(std::slice::from_ref(&order)).await.is_err());
+
+    let mut cache = MockCache::new();
+    cache.expect_invalidate().returning(|_, _| Ok(()));
+    let mut bus = MockEventBus::new();
+    bus.expect_publish().returning(|_| Err(BusError("unplugged".to_owned())));
+    assert!(Outside::new(Arc::new(bus), reads(cache)).take(&[order]).await.is_err());
+}
+
+fn asked(number: u128, event: &TaskEvent) -> Arc<RecordedEvent> {
+    let id = TaskId::from_uuid(Uuid::from_u128(number));
+    Arc::new(RecordedEvent {
+        stream: id.stream(),
+        event_type: event.event_type().into(),
+        data: event.data(),
+        ..self::event(1, None)
+    })
+}
+
+fn retried(number: u128) -> Arc<RecordedEvent> {
+    let task_id = TaskId::from_uuid(Uuid::from_u128(number));
+    asked(number, &TaskEvent::TaskRetried(TaskRetried { task_id }))
+}
+
+fn stored(number: u128, state: TaskState) -> Task {
+    Task {
+        id: TaskId::from_uuid(Uuid::from_u128(number)),
+        owner: None,
+        kind: daybook_events::TaskKind::text(),
+        payload: to_raw_value("hello").unwrap(),
+        state,
+        attempts: 0,
+        last_error: None,
+        run_at: daybook_events::Timestamp::from_micros(0),
+        created_at: daybook_events::Timestamp::from_micros(0),
+        finished_at: None,
+        version: Version::new(1),
+    }
+}
+
+#[tokio::test]
+async fn tasks_are_put_on_the_queue_with_their_payloads_in_the_order_of_the_log() {
+    let mut tasks = MockTaskRepository::new();
+    tasks.expect_find_all().withf(|ids| ids.len() == 4).once().returning(|_| {
+        let states = [(1, TaskState::Queued), (2, TaskState::Done), (3, TaskState::Queued)];
+        Ok(states.into_iter().map(|(number, state)| stored(number, state)).collect())
+    });
+    let mut queue = MockTaskQueue::new();
+    queue
+        .expect_enqueue()
+        .withf(|tasks| {
+            tasks.iter().map(|t| t.id.uuid().as_u128()).eq([3, 1])
+                && tasks.iter().all(|task| task.payload.get() == "\"hello\"")
+        })
+        .once()
+        .returning(|_| Ok(()));
+    let dispatch = TaskDispatch::new(Arc::new(tasks), Arc::new(queue));
+    let other = of(StreamId::new("order", 1), 1, None);
+    let events = [retried(3), other, retried(2), retried(1), retried(3)];
+    assert_eq!(dispatch.take(&events).await, Ok(()));
+}
+
+#[tokio::test]
+async fn where_no_task_is_asked_for_nobody_is_asked() {
+    let dispatch =
+        TaskDispatch::new(Arc::new(MockTaskRepository::new()), Arc::new(MockTaskQueue::new()));
+    let unreadable = Arc::new(RecordedEvent {
+        data: EventData::of(&"nonsense"),
+        ..RecordedEvent::clone(&retried(1))
+    });
+    let order = of(StreamId::new("order", 1), 1, None);
+    assert_eq!(dispatch.take(&[order, unreadable]).await, Ok(()));
+}

@@ -1,0 +1,125 @@
+//! The engines behind the ports.
+
+pub(crate) mod database;
+pub(crate) mod queue;
+mod redis;
+mod secret;
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use daybook_application::{
+    Appender, AppenderSettings, AppenderTask, Commands, Passwords, Ports, ReadCache, Reads, Tail,
+};
+use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Heard, Watch};
+use daybook_events::{Cache, Clock, Election, IdSource};
+use daybook_redis::Redis;
+use tokio::sync::Notify;
+
+use crate::cli::CommonOptions;
+use crate::startup::StartupError;
+use crate::system::{SystemClock, Uuids};
+
+pub(crate) use redis::connect as connect_redis;
+
+/// How many events of the last commits stay in memory for those who follow the log.
+const TAIL: usize = 8_192;
+/// How often a command is decided again when others moved what it depends on.
+const DECISIONS: u32 = 8;
+/// How long it is remembered that there is no such account or order.
+const ABSENT_TTL: Duration = Duration::from_mins(1);
+
+/// What the application asks the outside for, but for the queue.
+pub(crate) struct Engines {
+    pub settings: DatabaseSettings,
+    pub database: Database,
+    pub redis: Option<Redis>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdSource>,
+    pub tail: Arc<Tail>,
+}
+
+/// Bounds of a process's appender and cache.
+pub(crate) struct Bounds {
+    pub queue: NonZeroUsize,
+    pub batch: NonZeroUsize,
+    pub states: NonZeroUsize,
+}
+
+impl Engines {
+    /// Opens the database, and begins to connect to Redis.
+    pub(crate) async fn open(options: &CommonOptions) -> Result<Self, StartupError> {
+        let redis = connect_redis(&options.redis)?;
+        let settings = database::settings(&options.database)?;
+        let database = database::open(&options.database, &settings).await?;
+        let tail = Arc::new(Tail::new(TAIL));
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(Uuids));
+        Ok(Self { settings, database, redis, clock, ids, tail })
+    }
+
+    fn port<T: ?Sized>(&self, port: impl Fn(Arc<Database>) -> Arc<T>) -> Arc<T> {
+        port(Arc::new(self.database.clone()))
+    }
+
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
+            journal: self.port(|d| d),
+            accounts: self.port(|d| d),
+            orders: self.port(|d| d),
+            holders: self.port(|d| d),
+            tasks: self.port(|d| d),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+        }
+    }
+
+    pub(crate) fn election(&self) -> Arc<dyn Election> {
+        self.port(|d| d)
+    }
+
+    /// The record of tasks, which on its own is a queue as well.
+    pub(crate) fn task_records(&self) -> DatabaseQueue {
+        DatabaseQueue::new(self.database.clone(), Arc::clone(&self.clock))
+    }
+
+    /// Hears of what other instances commit, for as long as it is kept.
+    pub(crate) fn watch(&self, new_tasks: Arc<Notify>) -> Watch {
+        let tail = Arc::clone(&self.tail);
+        self.database.watch(move |heard| {
+            if matches!(heard, Heard::Events | Heard::Everything) {
+                tail.nudge();
+            }
+            if matches!(heard, Heard::Tasks | Heard::Everything) {
+                new_tasks.notify_one();
+            }
+        })
+    }
+
+    pub(crate) fn reads(&self, cache: Option<(Arc<dyn Cache>, Duration)>) -> Reads {
+        let cache =
+            cache.map(|(cache, ttl)| ReadCache { cache, ttl, absent_ttl: ABSENT_TTL.min(ttl) });
+        Reads::new(self.port(|d| d), self.port(|d| d), cache)
+    }
+
+    /// The use cases that change something, and the task that has to run for them.
+    pub(crate) fn commands(&self, reads: Reads, bounds: &Bounds) -> (Commands, AppenderTask) {
+        let settings = AppenderSettings {
+            queue: bounds.queue,
+            batch: bounds.batch,
+            states: bounds.states,
+            decisions: DECISIONS,
+        };
+        let (appender, task) = Appender::new(self.ports(), settings, reads, Arc::clone(&self.tail));
+        let at_once = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // As many may wait as are done in some two seconds.
+        let passwords = Passwords::new(at_once, at_once * 64);
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        (Commands::new(appender, passwords, self.port(|d| d), clock, ids), task)
+    }
+}
+
+/// A rate of zero is no limit.
+pub(crate) const fn rate(per_second: u32) -> Option<NonZeroU32> {
+    NonZeroU32::new(per_second)
+}

@@ -1,0 +1,109 @@
+//! The queue of tasks, and who works on it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daybook_application::{
+    EmailHandler, Mailer, RetryPolicy, TaskHandler, TextHandler, Worker, WorkerSettings,
+};
+use daybook_database::DatabaseQueue;
+use daybook_events::{Clock, TaskKind, TaskQueue, TaskRecords};
+use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
+use daybook_smtp::{LogMailer, SmtpMailer};
+use tokio::sync::Notify;
+
+use super::secret::secret;
+use crate::cli::{AmqpOptions, WorkerOptions};
+use crate::startup::StartupError;
+
+const WORKER_POLL: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
+/// The queue, wherever it is.
+#[derive(Clone)]
+pub(crate) enum Queue {
+    Database(DatabaseQueue),
+    RabbitMq(Arc<RabbitQueue>),
+}
+
+impl Queue {
+    pub(crate) fn port(&self) -> Arc<dyn TaskQueue> {
+        match self {
+            Self::Database(queue) => Arc::new(queue.clone()),
+            Self::RabbitMq(queue) => Arc::clone(queue) as Arc<dyn TaskQueue>,
+        }
+    }
+
+    /// Gives back what is in no worker's hands.
+    pub(crate) async fn close(&self) {
+        if let Self::RabbitMq(queue) = self {
+            queue.close().await;
+        }
+    }
+}
+
+/// Where RabbitMQ is, where it is configured.
+pub(crate) fn rabbit_settings(
+    options: &AmqpOptions,
+    tasks: u32,
+) -> Result<Option<RabbitSettings>, StartupError> {
+    let url = secret("AMQP_URL", options.amqp_url.as_deref(), options.amqp_url_file.as_deref())?;
+    Ok(url.map(|url| RabbitSettings {
+        queue: options.task_queue.clone(),
+        quorum: options.quorum_queues,
+        // As many again wait at hand while those are done.
+        prefetch: u16::try_from(tasks.saturating_mul(2)).unwrap_or(u16::MAX),
+        start_tries: options.amqp_tries.get(),
+        start_pause: options.amqp_pause,
+        ..RabbitSettings::new(url)
+    }))
+}
+
+/// The queue that these settings name. `new_tasks` is woken when there is something on it.
+pub(crate) fn queue(
+    settings: Option<RabbitSettings>,
+    records: Option<DatabaseQueue>,
+    clock: Arc<dyn Clock>,
+    new_tasks: Arc<Notify>,
+) -> Result<Option<Queue>, StartupError> {
+    let Some(settings) = settings else { return Ok(records.map(Queue::Database)) };
+    let records = records.map(|queue| Arc::new(queue) as Arc<dyn TaskRecords>);
+    let queue = RabbitQueue::new(&settings, records, clock, new_tasks)?;
+    Ok(Some(Queue::RabbitMq(Arc::new(queue))))
+}
+
+/// The mail server; an empty setting is none.
+pub(crate) fn mail_server(options: &WorkerOptions) -> Result<Option<String>, StartupError> {
+    secret("SMTP_URL", options.smtp_url.as_deref(), options.smtp_url_file.as_deref())
+}
+
+/// A worker on a queue.
+pub(crate) fn worker(
+    options: &WorkerOptions,
+    grace: Duration,
+    queue: Arc<dyn TaskQueue>,
+    clock: Arc<dyn Clock>,
+    new_tasks: Arc<Notify>,
+) -> Result<Worker, StartupError> {
+    let mailer: Arc<dyn Mailer> = match mail_server(options)? {
+        Some(url) => Arc::new(SmtpMailer::new(&url, &options.mail_from)?),
+        None => Arc::new(LogMailer),
+    };
+    let handlers: HashMap<&'static str, Arc<dyn TaskHandler>> = HashMap::from([
+        (TaskKind::SEND_EMAIL, Arc::new(EmailHandler::new(mailer)) as Arc<dyn TaskHandler>),
+        (TaskKind::TEXT, Arc::new(TextHandler::new(options.text_task_duration))),
+    ]);
+    let settings = WorkerSettings {
+        concurrency: options.tasks.get(),
+        lease: options.task_lease,
+        poll: WORKER_POLL,
+        grace,
+        retry: RetryPolicy {
+            attempts: options.task_attempts.get(),
+            first_pause: options.task_pause,
+            longest_pause: LONGEST_PAUSE,
+        },
+    };
+    Ok(Worker::new(queue, clock, handlers, settings, new_tasks))
+}
