@@ -87,9 +87,9 @@ impl Relay {
     async fn lead(&self, lead: Box<dyn Lead>, stop: &CancellationToken) -> Result<(), String> {
         let checkpoint = self.journal.checkpoint(self.name).await;
         let mut progress = Progress::from(checkpoint.map_err(|error| error.to_string())?);
-        let led = self.hand_on_while_held(lead, stop, &mut progress).await;
+        let ended = self.hand_on_while_held(lead, stop, &mut progress).await;
         progress.save(self).await;
-        led
+        ended
     }
 
     async fn hand_on_while_held(
@@ -101,14 +101,13 @@ impl Relay {
         let mut commits = self.tail.commits();
         let mut checked = Instant::now();
         while !stop.is_cancelled() {
-            match self.hand_on(progress.position).await? {
-                Some(last) => progress.position = last,
-                None => {
-                    let wake = async { tokio::time::timeout(POLL, commits.changed()).await };
-                    if let Some(Ok(Err(_))) = stop.run_until_cancelled(wake).await {
-                        // No one commits here any more; the poll goes on.
-                        stop.run_until_cancelled(tokio::time::sleep(POLL)).await;
-                    }
+            if let Some(last) = self.hand_on(progress.position).await? {
+                progress.position = last;
+            } else {
+                let wake = async { tokio::time::timeout(POLL, commits.changed()).await };
+                if let Some(Ok(Err(_))) = stop.run_until_cancelled(wake).await {
+                    // No one commits here any more; the poll goes on.
+                    stop.run_until_cancelled(tokio::time::sleep(POLL)).await;
                 }
             }
             if progress.saved_at.elapsed() >= CHECKPOINT_EVERY {

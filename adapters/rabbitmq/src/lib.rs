@@ -16,7 +16,9 @@
 //!   of its wait, falls out of it into `tasks.due`, and from there goes to `tasks` or to the next.
 //!   One queue with a time to live on each message would not do: only the message at its head
 //!   expires, so that a long wait holds up the short ones behind it.
-//! - `tasks.due`: read by every process that takes tasks.
+//! - `tasks.due`: read by every process that takes tasks. It and the waits are quorum queues, which
+//!   take `RabbitMQ` 3.10 or later: a classic queue forgets a message whose wait ends before the
+//!   next queue has stored it, and a broker killed in the middle of that lost half of them.
 //! - `tasks.dead`: copies of buried tasks, and messages that nobody can read, with the reason in
 //!   the header `x-daybook-reason`. It holds 100 000 messages and 1 GiB; the oldest go first.
 //!
@@ -42,8 +44,6 @@
 //!
 //! - A message of another program without an id is given one when it is taken. Killed between
 //!   taking and acknowledging it, it is done again under another id: nothing ties the two together.
-//! - On classic queues a broker that dies uncleanly in the instant in which a wait ends can lose
-//!   the task that waited. On quorum queues ([`RabbitSettings::quorum`]) it can't.
 //! - [`QueueError::Unavailable`](daybook_events::QueueError) after sending means *not known to be
 //!   stored*: it may be. Sending it again under the same id is harmless.
 //! - Properties that are not UTF-8 end the connection in the client library.

@@ -15,9 +15,9 @@ pub struct RabbitSettings {
     pub url: String,
     /// The queue that tasks are on; the names of the other queues begin with it.
     pub queue: String,
-    /// Quorum queues: replicated, and no task is lost when the broker dies. They need `RabbitMQ`
-    /// 3.10, and programs that declare the queue without arguments, as the known ones do, are
-    /// refused by the broker: the queue can't be shared with them.
+    /// Whether the queue of tasks is a quorum queue: replicated, and faster with many senders. A
+    /// program that declares it without arguments, as the known ones do, is then refused by the
+    /// broker: the queue can't be shared with them.
     pub quorum: bool,
     /// How many tasks are fetched ahead of being acknowledged: at least as many as are done at a
     /// time.

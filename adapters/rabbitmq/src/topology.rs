@@ -71,18 +71,19 @@ impl Topology {
 
     /// Declares the queues that every process needs.
     pub(crate) async fn declare(&self, line: &Line, channel: &Channel) -> Result<(), Fault> {
-        let mut work = self.arguments();
-        let mut dead = self.arguments();
+        let (mut work, mut dead) = (FieldTable::new(), FieldTable::new());
+        // Without quorum they are declared without a word about it, as the known programs do.
         if self.quorum {
+            insert(&mut work, "x-queue-type", "quorum".into());
+            insert(&mut dead, "x-queue-type", "quorum".into());
             // Newer brokers give up on a message after so many deliveries: then not without a trace.
-            insert(&mut work, "x-dead-letter-exchange", "".into());
-            insert(&mut work, "x-dead-letter-routing-key", self.name(Route::Dead).into());
+            dead_letter_to(&mut work, self.name(Route::Dead));
         }
         insert(&mut dead, "x-max-length", FieldValue::l(DEAD_LETTERS));
         insert(&mut dead, "x-max-length-bytes", FieldValue::l(DEAD_BYTES));
         declare(line, channel, self.queue.clone(), work).await?;
-        declare(line, channel, self.due(), self.arguments()).await?;
-        declare(line, channel, self.name(Route::Dead), dead).await
+        declare(line, channel, self.name(Route::Dead), dead).await?;
+        declare(line, channel, self.due(), handing_on_to(self.queue.clone())).await
     }
 
     /// Declares the queue at the end of a route that few processes need.
@@ -92,25 +93,26 @@ impl Topology {
         channel: &Channel,
         power: u8,
     ) -> Result<(), Fault> {
-        let mut wait = self.arguments();
+        let mut wait = handing_on_to(self.due());
         insert(&mut wait, "x-message-ttl", FieldValue::l(1_i64 << power));
-        insert(&mut wait, "x-dead-letter-exchange", "".into());
-        insert(&mut wait, "x-dead-letter-routing-key", self.due().into());
-        if self.quorum {
-            insert(&mut wait, "x-dead-letter-strategy", "at-least-once".into());
-            insert(&mut wait, "x-overflow", "reject-publish".into());
-        }
         declare(line, channel, self.name(Route::Wait(power)), wait).await
     }
+}
 
-    /// A classic queue is declared without a word about it, as the known programs do.
-    fn arguments(&self) -> FieldTable {
-        let mut arguments = FieldTable::new();
-        if self.quorum {
-            insert(&mut arguments, "x-queue-type", "quorum".into());
-        }
-        arguments
-    }
+/// A queue that gives its messages up to another, and forgets them when that has stored them.
+/// Classic queues forget them at once, and a broker that dies then has neither.
+fn handing_on_to(queue: String) -> FieldTable {
+    let mut arguments = FieldTable::new();
+    insert(&mut arguments, "x-queue-type", "quorum".into());
+    insert(&mut arguments, "x-dead-letter-strategy", "at-least-once".into());
+    insert(&mut arguments, "x-overflow", "reject-publish".into());
+    dead_letter_to(&mut arguments, queue);
+    arguments
+}
+
+fn dead_letter_to(arguments: &mut FieldTable, queue: String) {
+    insert(arguments, "x-dead-letter-exchange", "".into());
+    insert(arguments, "x-dead-letter-routing-key", queue.into());
 }
 
 /// Sets a value. The names are ours and short; the library counts a replaced value twice.

@@ -93,6 +93,32 @@ async fn what_was_acknowledged_survives_a_killed_broker_on_quorum_queues() {
     sent_tasks_survive(true).await;
 }
 
+/// Killed while one task after the other falls out of its wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_that_wait_survive_a_killed_broker() {
+    let (broker, record) = (broker().await, Record::new().await);
+    let settings = RabbitSettings::new(broker.url());
+    let (queue, mut left, began) = (record.on(&settings), HashSet::new(), Instant::now());
+    while began.elapsed() < Duration::from_secs(2) {
+        let at = at_once(&record).plus(Duration::from_millis(1_050));
+        let from = left.len() as u128;
+        let tasks: Vec<_> = (from..from + 50).map(|n| task(n, "x", at)).collect();
+        queue.enqueue(&tasks).await.unwrap();
+        left.extend(tasks.iter().map(|task| task.id.to_string()));
+    }
+    hurt(&broker, RabbitMq::kill).await;
+    hurt(&broker, RabbitMq::restart).await;
+    let raw = Raw::connect(&settings.url).await;
+    until("every task is there", async || {
+        while let Some((properties, _)) = raw.get("tasks.due").await {
+            left.remove(properties.message_id().unwrap());
+        }
+        left.is_empty().then_some(())
+    })
+    .await;
+    queue.close().await;
+}
+
 /// Messages under way when the broker goes are sent again when it is back, and the caller is told
 /// of success.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,6 +245,12 @@ async fn what_was_settled_without_the_broker_is_settled() {
     assert!(at_once(&record) >= at);
     assert_eq!((again.task_id, again.attempt), (failed.task_id, 2));
     queue.complete(&again).await.unwrap().unwrap();
+    // Copies that were sent twice are dropped.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(1) {
+        assert!(queue.lease(9, TERM).await.unwrap().is_empty());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     queue.close().await;
     let raw = Raw::connect(&broker.url()).await;
     assert_eq!(raw.declare("tasks").await, 0);

@@ -47,7 +47,7 @@ pub enum RedisTrouble {
     /// The user may not do what is needed.
     #[error(
         "Redis at {at} does not permit the user of REDIS_URL what Daybook needs: grant \
-         +@read +@write +@scripting +@pubsub +@connection on its keys and channels"
+         +@read +@write +@scripting +@pubsub +@connection +info, and its keys and channels"
     )]
     NotPermitted {
         /// Where.

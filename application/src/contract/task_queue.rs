@@ -298,10 +298,10 @@ pub async fn workers_at_once_share_the_tasks(queue: Arc<dyn TaskQueue>) {
         tokio::spawn(async move {
             let mut own = Vec::new();
             while leased.load(Ordering::SeqCst) < TASKS.into() && began.elapsed() < PATIENCE {
-                let leases = queue.lease(3, TERM * 10).await.unwrap();
-                leased.fetch_add(i64::try_from(leases.len()).unwrap(), Ordering::SeqCst);
-                own.extend(numbers(&leases));
-                for lease in &leases {
+                let handed = queue.lease(3, TERM * 10).await.unwrap();
+                leased.fetch_add(i64::try_from(handed.len()).unwrap(), Ordering::SeqCst);
+                own.extend(numbers(&handed));
+                for lease in &handed {
                     queue.complete(lease).await.unwrap().unwrap();
                 }
                 tokio::task::yield_now().await;

@@ -80,7 +80,7 @@ pub async fn what_is_not_due_or_finished_is_not_leased(
     records: &dyn TaskRecords,
     time: &dyn TestTime,
 ) {
-    let later = time.now().plus(Duration::from_secs(60));
+    let later = time.now().plus(Duration::from_mins(1));
     let waiting = task(1, later.micros());
     for again in [false, true] {
         let Claimed::NotDue(at) = claim(records, &waiting, again).await else {

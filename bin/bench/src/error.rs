@@ -16,6 +16,18 @@ pub(crate) enum BenchError {
     /// `SQLite` refused.
     #[error("SQLite")]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL refused.
+    #[error("PostgreSQL")]
+    Postgres(#[from] sea_orm::sqlx::Error),
+    /// Redis refused.
+    #[error("Redis")]
+    Redis(#[from] redis::RedisError),
+    /// The AMQP client refused.
+    #[error("RabbitMQ")]
+    RabbitMq(#[from] amqprs::error::Error),
+    /// A server is not installed or did not start.
+    #[error(transparent)]
+    Service(#[from] daybook_services::ServiceError),
     /// Product or control did not do what was asked of it.
     #[error("{0}")]
     Failed(String),

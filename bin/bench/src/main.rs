@@ -2,7 +2,10 @@
 //!
 //! A figure is a ratio. Product and control take turns for some rounds, so that a slow minute of the machine meets
 //! both, and the median of the rounds' ratios is what counts. The load comes from this process ([`load`]), over
-//! loopback alone; product and controls are child processes that end with it ([`process`]).
+//! loopback alone; product and controls are child processes that end with it ([`process`]). Where HTTP is no part of
+//! the figure, the product is this program in a process of its own ([`direct`]). Servers are private ones, as durable
+//! as in production, with a new database or queue for each turn ([`servers`]); programs that others wrote to measure
+//! them are looked for where they are installed ([`programs`]).
 //!
 //! To add a figure: a file in [`figures`] that starts both sides and hands two closures to [`rounds::alternate`], and
 //! where it needs a new control, a file in [`controls`].
@@ -21,8 +24,10 @@ mod machine;
 mod options;
 mod process;
 mod product;
+mod programs;
 mod report;
 mod rounds;
+mod servers;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -48,6 +53,24 @@ struct Cli {
 enum Command {
     /// Cached GET /accounts/{id} beside a bare poem route.
     P1,
+    /// The same with PostgreSQL and Redis, where the reply comes from Redis, beside redis-benchmark.
+    P2,
+    /// Durable create-order commands on PostgreSQL, one client, beside pgbench; also over HTTP.
+    P3,
+    /// Durable POST /orders on PostgreSQL, one client, beside pgbench.
+    P3Http,
+    /// Durable create-order commands on PostgreSQL, 256 clients, beside pgbench; also over HTTP.
+    P4,
+    /// Durable POST /orders on PostgreSQL, 256 clients, beside pgbench.
+    P4Http,
+    /// Durable create-order commands on PostgreSQL, 256 clients, beside full batches on one connection.
+    P5,
+    /// Pay 256 orders at once from one account on PostgreSQL, beside P4's commands.
+    P6,
+    /// Relay of tasks from the log on PostgreSQL to RabbitMQ, confirmed, beside the AMQP client alone.
+    P7,
+    /// Tasks on RabbitMQ, done and recorded on PostgreSQL, beside the AMQP client alone.
+    P8,
     /// Durable create-order commands on the embedded database, 256 clients, beside raw rusqlite; also over HTTP.
     P12,
     /// Durable POST /orders on the embedded database, 256 clients, beside raw rusqlite.
@@ -67,13 +90,11 @@ enum Command {
     /// Serves POST /orders from memory, by poem.
     #[command(hide = true)]
     ControlOrders,
-    /// Creates orders without HTTP, and prints what came of it.
+    /// Does something without HTTP, and prints what came of it.
     #[command(hide = true)]
-    ProductCommands {
-        /// The database's file; it is made.
-        database: PathBuf,
-        /// Commands in flight.
-        clients: u32,
+    Product {
+        /// What, as JSON.
+        job: String,
     },
 }
 
@@ -81,6 +102,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let figures = match cli.command.unwrap_or(Command::All) {
         Command::P1 => vec![Figure::CachedRead],
+        Command::P2 => vec![Figure::RedisRead],
+        Command::P3 => vec![Figure::OneClient, Figure::OneClientOverHttp],
+        Command::P3Http => vec![Figure::OneClientOverHttp],
+        Command::P4 => vec![Figure::ManyClients, Figure::ManyClientsOverHttp],
+        Command::P4Http => vec![Figure::ManyClientsOverHttp],
+        Command::P5 => vec![Figure::FullBatches],
+        Command::P6 => vec![Figure::OneAccount],
+        Command::P7 => vec![Figure::TaskRelay],
+        Command::P8 => vec![Figure::Tasks],
         Command::P12 => vec![Figure::DurableOrders, Figure::DurableOrdersOverHttp],
         Command::P12Http => vec![Figure::DurableOrdersOverHttp],
         Command::P14 => vec![Figure::OrdersBesideMemory],
@@ -88,15 +118,14 @@ fn main() -> ExitCode {
         Command::All => Figure::ALL.to_vec(),
         Command::ControlPoem { reply } => return exit_code(&controls::bare_route::serve(&reply)),
         Command::ControlOrders => return exit_code(&controls::memory_orders::serve()),
-        Command::ProductCommands { database, clients } => {
-            return exit_code(&direct::run(&database, clients, cli.options.pace()));
-        }
+        Command::Product { job } => return exit_code(&direct::run(&job)),
     };
     exit_code(&measure(&figures, &cli.options))
 }
 
 /// Measures every figure; one that fails does not keep the next from being measured.
 fn measure(figures: &[Figure], options: &Options) -> Result<(), BenchError> {
+    options.settle_folder()?;
     interrupt::listen()?;
     report::conditions(options)?;
     let mut outcome = Ok(());

@@ -1,10 +1,13 @@
 //! What a run is told on its command line.
 
 use std::env;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::error::{BenchError, Doing};
@@ -30,14 +33,15 @@ pub(crate) struct Options {
     /// Requests of one turn, at most.
     #[arg(long, global = true, default_value_t = 5_000_000, value_name = "COUNT")]
     most_requests: u64,
-    /// Where the temporary folders (databases, logs) go; the system's place for such where none is named. It
-    /// must be on a real disk: in memory a durable sync costs nothing.
+    /// Where the temporary folders (databases, servers, logs) go; the system's place for such where none is
+    /// named. It must be on a real disk: in memory a durable sync costs nothing. As root, it must be one that
+    /// other accounts can get to: PostgreSQL runs under another.
     #[arg(long, global = true, value_name = "PATH")]
     folder: Option<PathBuf>,
 }
 
 /// How long a turn lasts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Pace {
     /// Load before the measuring.
     pub(crate) warm_up: Duration,
@@ -73,6 +77,22 @@ impl Options {
             "no product at {} (build it, or name it with --daybook)",
             path.display()
         ))
+    }
+
+    /// Sees that whatever makes temporary folders of its own, as servers do, makes them in the folder that was
+    /// named: where the environment says otherwise, this program begins anew.
+    ///
+    /// # Errors
+    /// Where there is no such folder.
+    pub(crate) fn settle_folder(&self) -> Result<(), BenchError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let folder = folder.canonicalize().doing(format!("looking for {}", folder.display()))?;
+        if env::temp_dir() == folder {
+            return Ok(());
+        }
+        let program = env::current_exe().doing("looking for this program's own path")?;
+        let mut anew = Command::new(program);
+        Err(anew.args(env::args_os().skip(1)).env("TMPDIR", folder).exec()).doing("beginning anew")
     }
 
     /// The folder in which temporary folders are made.

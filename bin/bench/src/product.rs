@@ -1,4 +1,4 @@
-//! The product: `daybook serve` on a new `SQLite` database in a folder of its own.
+//! The product: `daybook serve` in a folder of its own, on a new `SQLite` database or on the servers of a figure.
 
 use std::env;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use crate::error::BenchError;
 use crate::http;
 use crate::options::Options;
 use crate::process::Process;
+use crate::servers::OwnDatabase;
 
 /// Variables that would lead the product away from its defaults.
 const ENGINES: [&str; 5] = ["DATABASE_URL", "REDIS_URL", "REDIS_ADDR", "AMQP_URL", "SMTP_URL"];
@@ -23,12 +24,31 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Starts it on an empty folder.
+    /// Starts it on an empty folder, with a new `SQLite` database in there.
     ///
     /// # Errors
     /// Where it does not come to listen.
     pub(crate) fn start(options: &Options) -> Result<Self, BenchError> {
         let folder = options.temporary_folder()?;
+        let database = format!("sqlite://{}", folder.path().join("daybook.db").display());
+        Self::launch(options, folder, &["--database-url", &database])
+    }
+
+    /// Starts it on these servers.
+    ///
+    /// # Errors
+    /// Where it does not come to listen.
+    pub(crate) fn start_on(
+        options: &Options,
+        database: &OwnDatabase<'_>,
+        redis_url: Option<&str>,
+    ) -> Result<Self, BenchError> {
+        let mut arguments = vec!["--database-url", database.url()];
+        arguments.extend(redis_url.iter().flat_map(|url| ["--redis-url", url]));
+        Self::launch(options, options.temporary_folder()?, &arguments)
+    }
+
+    fn launch(options: &Options, folder: TempDir, engines: &[&str]) -> Result<Self, BenchError> {
         let mut command = Command::new(options.daybook()?);
         for (name, _) in env::vars_os() {
             if name
@@ -40,8 +60,7 @@ impl Product {
         }
         command.envs(options.daybook_env.iter().map(|(name, value)| (name, value)));
         command.current_dir(folder.path());
-        let database = format!("sqlite://{}", folder.path().join("daybook.db").display());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &database]);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(engines);
         let process = Process::start("daybook", &mut command, folder.path())?;
         Ok(Self { process, folder })
     }

@@ -48,15 +48,26 @@ impl Turn {
         let Outcome { answers, measured, latencies, failures, generator_busy } = outcome;
         let server_time = used.and_then(|used| used.checked_div(u32::try_from(answers).ok()?));
         let rate = per_second(latencies.count(), measured);
+        Self { latencies, failures, server_time, generator_busy, ..Self::of_rate(rate) }
+    }
+
+    /// A rate, and nothing else that is known.
+    pub(crate) fn of_rate(rate: f64) -> Self {
         Self {
             rate,
-            latencies,
-            failures,
-            server_time,
-            generator_busy,
+            latencies: Histogram::new(),
+            failures: Failures::default(),
+            server_time: None,
+            generator_busy: None,
             disk_bytes: None,
             batch: None,
         }
+    }
+
+    /// So many things that were all done after some time, and the processor time that they took.
+    pub(crate) fn of_count(count: u64, measured: Duration, used: Option<Duration>) -> Self {
+        let server_time = used.and_then(|used| used.checked_div(u32::try_from(count).ok()?));
+        Self { server_time, ..Self::of_rate(per_second(count, measured)) }
     }
 }
 
@@ -116,6 +127,12 @@ impl Side {
             all.merge(&turn.latencies);
         }
         all
+    }
+
+    /// What `percent` of the answers of a turn did not pass, in milliseconds.
+    pub(crate) fn percentile_millis(&self, percent: u64) -> Option<Spread> {
+        let percentiles = self.turns.iter().filter_map(|turn| turn.latencies.percentile(percent));
+        Spread::of(percentiles.map(|time| time.as_secs_f64() * 1e3))
     }
 
     /// The failures of all turns together.
@@ -202,18 +219,6 @@ pub(crate) fn alternate(
 mod tests {
     use super::*;
 
-    fn turn(rate: f64) -> Turn {
-        Turn {
-            rate,
-            latencies: Histogram::new(),
-            failures: Failures::default(),
-            server_time: None,
-            generator_busy: None,
-            disk_bytes: None,
-            batch: None,
-        }
-    }
-
     #[test]
     fn the_median_of_an_even_number_lies_between_the_middle_two() {
         assert_eq!(
@@ -231,8 +236,8 @@ mod tests {
         let mut control = [100.0, 200.0, 50.0].into_iter();
         let comparison = alternate(
             3,
-            || Ok(turn(product.next().unwrap())),
-            || Ok(turn(control.next().unwrap())),
+            || Ok(Turn::of_rate(product.next().unwrap())),
+            || Ok(Turn::of_rate(control.next().unwrap())),
         )
         .unwrap();
         assert_eq!(comparison.ratio(), Some(Spread { median: 1.0, least: 1.0, most: 3.0 }));
@@ -241,11 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn a_count_is_a_rate_and_a_price_each() {
+        let turn = Turn::of_count(200, Duration::from_secs(2), Some(Duration::from_millis(400)));
+        assert_eq!((turn.rate, turn.server_time), (100.0, Some(Duration::from_millis(2))));
+    }
+
+    #[test]
     fn who_begins_changes() {
         let order = std::cell::RefCell::new(String::new());
         let note = |who| {
             order.borrow_mut().push(who);
-            Ok(turn(1.0))
+            Ok(Turn::of_rate(1.0))
         };
         alternate(3, || note('p'), || note('c')).unwrap();
         assert_eq!(order.into_inner(), "pccppc");

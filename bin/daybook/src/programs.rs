@@ -147,7 +147,8 @@ pub(crate) async fn subscribe(
     // What comes now, from whoever publishes, is heard on the channel. What was, is in the log.
     match (connect_redis(&common.redis)?, options.after) {
         (Some(redis), None) => {
-            let messages = RedisBus::new(redis).listen(&options.topic).await;
+            let bus = RedisBus::new(redis);
+            let messages = bus.listen(&options.topic).await;
             say(format_args!("Subscribed to {}", options.topic))?;
             tokio::select! {
                 ended = print_heard(messages) => ended,

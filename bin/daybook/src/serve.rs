@@ -67,7 +67,7 @@ pub(crate) async fn serve(
         Arc::new(RateLimits::new(rate(options.credential_rate), rate(options.holder_rate)));
     let stop = Stop::default();
     let ports = engines.ports();
-    let parts = ServiceParts {
+    let service = ServiceParts {
         queries: queries(&engines, reads.clone()),
         feed: Feed::new(Arc::clone(&ports.journal), Arc::clone(&bus) as Arc<dyn EventBus>),
         commands,
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
         stop: stop.streams.clone(),
         draining: stop.draining.clone(),
     };
-    let service = Service::new(parts, Arc::clone(&engines.clock), Arc::clone(&engines.ids));
+    let service = Service::new(service, Arc::clone(&engines.clock), Arc::clone(&engines.ids));
 
     let housekeeper = Housekeeper::new(
         Arc::clone(&ports.journal),

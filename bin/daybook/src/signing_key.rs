@@ -33,16 +33,22 @@ fn read(file: &Path) -> Result<SigningKey, StartupError> {
         .ok_or_else(|| unusable(format!("it has fewer than {} bytes", SigningKey::MIN_BYTES)))
 }
 
-/// Makes a secret that only its owner can read. It gets its name when it is whole: a crash leaves
-/// no half of it behind.
+/// Makes a secret that only its owner can read. It gets its name when it is whole, and only where
+/// nothing has that name: a crash leaves no half of it behind, and of two that start at once one is
+/// quicker, and both use its secret.
 fn make(file: &Path) -> io::Result<()> {
     let secret: [u8; 32] = rand::random();
-    let unfinished = file.with_extension("key.new");
+    let unfinished = file.with_extension(format!("key.{}", std::process::id()));
     let mut out =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     writeln!(out, "{}", STANDARD.encode(secret))?;
     out.sync_all()?;
-    fs::rename(unfinished, file)
+    let named = fs::hard_link(&unfinished, file);
+    fs::remove_file(&unfinished)?;
+    match named {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        named => named,
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +67,17 @@ mod tests {
         let first = fs::read(&file).unwrap();
         assert!(signing_key(None, &database).is_ok());
         assert_eq!(fs::read(&file).unwrap(), first);
+    }
+
+    #[test]
+    fn of_two_that_make_a_secret_at_once_one_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("daybook.key");
+        make(&file).unwrap();
+        let first = fs::read(&file).unwrap();
+        make(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), first);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

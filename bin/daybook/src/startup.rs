@@ -62,7 +62,7 @@ const fn mail_setting(error: &SmtpConfigError) -> &'static str {
 
 /// Sends the log to stderr. What the database libraries have to say is for those who ask for it.
 pub(crate) fn log_to_stderr(options: &CommonOptions) -> Result<(), StartupError> {
-    let quiet = "amqprs=error,redis=warn,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,hyper=warn";
+    let quiet = "amqprs=off,redis=off,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,hyper=warn";
     let filter = EnvFilter::try_new(format!("{quiet},{}", options.log));
     let filter = filter.map_err(|error| StartupError::Log(error.to_string()))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

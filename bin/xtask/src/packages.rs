@@ -103,14 +103,14 @@ impl Manager {
         kinds.iter().flat_map(|kind| words(of_one(kind))).collect()
     }
 
-    fn steps(&self, packages: &[String], sudo: bool) -> Vec<Step> {
+    /// The step that reads the list of packages anew, where one is needed, and the one that installs.
+    fn steps(&self, packages: &[String], sudo: bool) -> (Option<Step>, Step) {
         let call = |line: &str| {
             let line = if sudo && self.as_root { format!("sudo -n {line}") } else { line.into() };
             let mut words = words(&line);
             Step::program(words.next().unwrap_or_default()).args(words)
         };
-        let install = call(self.install).args(packages.iter().cloned());
-        self.update.map(call).into_iter().chain([install]).collect()
+        (self.update.map(call), call(self.install).args(packages.iter().cloned()))
     }
 }
 
@@ -128,9 +128,10 @@ pub(crate) fn install(kinds: &[Kind]) -> Result<Vec<String>, &'static str> {
         return Err("this is not root, and sudo needs a password or is missing");
     }
     let packages = manager.packages(kinds);
-    for step in manager.steps(&packages, !is_root) {
-        step.run().map_err(|_| "the package manager failed")?;
-    }
+    let (update, install) = manager.steps(&packages, !is_root);
+    // Some other repository may be out of order; what counts is whether the packages can be had.
+    let _ = update.map(|step| step.run());
+    install.run().map_err(|_| "the package manager failed")?;
     Ok(packages)
 }
 
@@ -147,8 +148,8 @@ mod tests {
     fn lines(program: &str, kinds: &[Kind], sudo: bool) -> Vec<String> {
         let manager = MANAGERS.iter().find(|it| it.program == program);
         let Some(manager) = manager else { panic!("{program} is not known") };
-        let steps = manager.steps(&manager.packages(kinds), sudo);
-        steps.iter().map(ToString::to_string).collect()
+        let (update, install) = manager.steps(&manager.packages(kinds), sudo);
+        update.iter().chain([&install]).map(ToString::to_string).collect()
     }
 
     #[test]

@@ -53,8 +53,8 @@ impl Postgres {
         tables: Tables<'_>,
     ) -> Result<Option<i64>, JournalError> {
         let arguments = arguments(expected, tables)?;
-        let mut held = self.journal.lock().await;
-        let mut session = match held.take() {
+        let mut slot = self.journal.lock().await;
+        let mut session = match slot.take() {
             Some(session) => session,
             None => self
                 .session()
@@ -69,7 +69,7 @@ impl Postgres {
             tokio::time::timeout(self.bound, query.fetch_one(&mut session.connection)).await;
         let error = match ended {
             Ok(Ok(head)) => {
-                *held = Some(session);
+                *slot = Some(session);
                 return Ok(head);
             }
             Ok(Err(error)) => error,
@@ -78,7 +78,7 @@ impl Postgres {
         match error.as_database_error() {
             // The server undid the statement, and said so.
             Some(refusal) if !is_fatal(refusal) => {
-                *held = Some(session);
+                *slot = Some(session);
                 if refusal.is_unique_violation() {
                     return Ok(None);
                 }

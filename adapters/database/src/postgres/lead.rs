@@ -12,6 +12,19 @@ use super::{CONNECT_TIMEOUT, Postgres};
 /// How long the server may take to say that the session is still there.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Takes the lead.
+const TAKE: &str = "SELECT pg_try_advisory_lock(1684109676, hashtext($1))";
+
+/// Ends a session that has the lead and has not been heard of for ten seconds: a process that stands
+/// still, or a machine that is gone. Whoever leads asks every few seconds whether it still does.
+const DEPOSE: &str = "SELECT pg_terminate_backend(activity.pid) \
+    FROM pg_locks AS lock JOIN pg_stat_activity AS activity ON activity.pid = lock.pid \
+    WHERE lock.locktype = 'advisory' AND lock.granted \
+      AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+      AND lock.classid::bigint = 1684109676 \
+      AND lock.objid::bigint = (hashtext($1)::bigint & 4294967295) \
+      AND activity.state_change < now() - interval '10 seconds'";
+
 impl Postgres {
     /// Takes the lead in `what`, where nobody has it.
     pub(crate) async fn try_lead(
@@ -21,12 +34,14 @@ impl Postgres {
         let take = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             let taken: bool =
-                sqlx::query_scalar("SELECT pg_try_advisory_lock(1684109676, hashtext($1))")
-                    .bind(what)
-                    .fetch_one(&mut connection)
-                    .await?;
+                sqlx::query_scalar(TAKE).bind(what).fetch_one(&mut connection).await?;
             if taken {
                 return Ok(Some(Box::new(SessionLead(connection)) as Box<dyn Lead>));
+            }
+            let deposed: Vec<bool> =
+                sqlx::query_scalar(DEPOSE).bind(what).fetch_all(&mut connection).await?;
+            if !deposed.is_empty() {
+                tracing::warn!(lead = what, "who had a lead was not heard of; it is free again");
             }
             connection.close().await?;
             Ok(None)
@@ -43,6 +58,7 @@ struct SessionLead(PgConnection);
 #[async_trait]
 impl Lead for SessionLead {
     async fn is_held(&mut self) -> bool {
-        matches!(tokio::time::timeout(PATIENCE, self.0.ping()).await, Ok(Ok(())))
+        let asked = sqlx::query("SELECT 1").execute(&mut self.0);
+        matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(_)))
     }
 }

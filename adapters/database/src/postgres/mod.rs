@@ -218,7 +218,8 @@ fn session(
             ("synchronous_commit", "on"),
             ("default_transaction_isolation", "read committed"),
             ("statement_timeout", &*timeout),
-            ("idle_in_transaction_session_timeout", "30s"),
+            // An instance that stands still with the lock in hand holds up all others.
+            ("idle_in_transaction_session_timeout", "3s"),
             // A client that is gone without a word keeps neither locks nor leads.
             ("tcp_keepalives_idle", "10"),
             ("tcp_keepalives_interval", "5"),

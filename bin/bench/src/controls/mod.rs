@@ -1,8 +1,14 @@
 //! What the product is measured against. Each is the plainest thing that does the part under measurement and no more.
 
 pub(crate) mod bare_route;
+mod confirms;
 pub(crate) mod memory_orders;
+mod order_rows;
+pub(crate) mod pgbench;
+pub(crate) mod raw_postgres;
+pub(crate) mod raw_rabbitmq;
 pub(crate) mod raw_sqlite;
+pub(crate) mod redis_benchmark;
 
 use std::env;
 use std::io::Write;

@@ -9,10 +9,10 @@ use std::time::Instant;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 use uuid::Uuid;
 
+use super::order_rows::{MICROS, OrderRows};
 use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::interrupt;
-use crate::load::Failures;
 use crate::options::Pace;
 use crate::rounds::{Turn, as_float, per_second};
 
@@ -53,8 +53,6 @@ const INSERT_EVENT: &str =
     "INSERT INTO events VALUES (?1, ?2, ?3, 1, 'OrderCreated', ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_ORDER: &str =
     "INSERT INTO orders VALUES (?1, ?2, 'PENDING', NULL, NULL, 0, NULL, ?3, 1)";
-const MICROS: i64 = 1_795_399_357_878_405;
-const INSTANT: &str = "2026-11-23T02:02:37.878405Z";
 
 /// Writes batches to a new database for one turn. The latencies are those of whole transactions.
 ///
@@ -85,15 +83,7 @@ pub(crate) fn turn(database: &Path, pace: Pace) -> Result<Turn, BenchError> {
     let rate = per_second(counted, now.min(end).saturating_duration_since(start));
     drop(connection);
     let disk_bytes = Some(as_float(database_bytes(database)?) / as_float(written.max(1)));
-    Ok(Turn {
-        rate,
-        latencies,
-        failures: Failures::default(),
-        server_time: None,
-        generator_busy: None,
-        disk_bytes,
-        batch: Some(f64::from(BATCH)),
-    })
+    Ok(Turn { latencies, disk_bytes, batch: Some(f64::from(BATCH)), ..Turn::of_rate(rate) })
 }
 
 /// The size of a database that nobody writes to, with its write-ahead log taken in.
@@ -137,23 +127,19 @@ fn write_batch(
     let mut insert_order = transaction.prepare_cached(INSERT_ORDER)?;
     let owner = holder.as_bytes();
     for position in (written + 1..).take(BATCH as usize) {
-        let [order, entry, event, request] = std::array::from_fn(|_| Uuid::now_v7());
-        let stream = format!("order-{order}");
-        let data =
-            format!(r#"{{"order_id":"{order}","holder_id":"{holder}","created_at":"{INSTANT}"}}"#);
-        let metadata = format!(r#"{{"actor":"{holder}","correlation_id":"{request}"}}"#);
+        let rows = OrderRows::new(holder);
         insert_event.execute(params![
             position.cast_signed(),
-            event.as_bytes(),
-            stream,
-            entry.as_bytes(),
+            rows.event.as_bytes(),
+            rows.stream,
+            rows.entry.as_bytes(),
             owner,
-            order.as_bytes(),
+            rows.order.as_bytes(),
             MICROS,
-            data,
-            metadata
+            rows.data,
+            rows.metadata
         ])?;
-        insert_order.execute(params![order.as_bytes(), owner, MICROS])?;
+        insert_order.execute(params![rows.order.as_bytes(), owner, MICROS])?;
     }
     Ok(())
 }

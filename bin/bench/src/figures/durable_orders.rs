@@ -12,7 +12,8 @@ pub(super) const CONTROL: &str = "rusqlite in one thread: no HTTP, no token, no 
 
 /// Measures and prints the figure.
 pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
-    let result = alternate(options.rounds, || direct::turn(options, CLIENTS), || control(options))?;
+    let result =
+        alternate(options.rounds, || direct::on_sqlite(options, CLIENTS), || control(options))?;
     let heading = Heading {
         name: "P12",
         path: "durable create-order commands on SQLite, without HTTP, 256 clients",

@@ -13,6 +13,7 @@ mod bad_input;
 mod connections;
 mod crash;
 mod drain;
+mod engines;
 mod known_programs;
 mod known_routes;
 mod limits;

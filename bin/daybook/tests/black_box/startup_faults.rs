@@ -28,9 +28,9 @@ fn assert_refused(process: Process, named: &[&str]) {
 fn a_damaged_database_is_refused_and_left_alone() {
     let folder = Folder::new();
     let garbage = "this is no database ".repeat(1_000);
-    fs::write(folder.database(), &garbage).unwrap();
+    fs::write(folder.engines().database(), &garbage).unwrap();
     assert_refused(folder.start(&SERVE), &["daybook.db"]);
-    assert_eq!(fs::read_to_string(folder.database()).unwrap(), garbage);
+    assert_eq!(fs::read_to_string(folder.engines().database()).unwrap(), garbage);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_database_of_a_newer_release_is_refused_and_left_alone() {
     let folder = Folder::new();
     Server::start(&folder).terminate();
     let insert = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
-    let database = Connection::open(folder.database()).unwrap();
+    let database = Connection::open(folder.engines().database()).unwrap();
     database.execute(insert, ()).unwrap();
     let tables = |database: &Connection| -> Vec<String> {
         let mut names = database.prepare("SELECT sql FROM sqlite_schema ORDER BY name").unwrap();
@@ -54,7 +54,7 @@ fn a_database_of_a_newer_release_is_refused_and_left_alone() {
 #[test]
 fn a_database_that_is_no_file_is_refused() {
     let folder = Folder::new();
-    fs::create_dir(folder.database()).unwrap();
+    fs::create_dir(folder.engines().database()).unwrap();
     assert_refused(folder.start(&SERVE), &["daybook.db"]);
 }
 

@@ -154,11 +154,11 @@ fn missing_files(name: &str, service: &Value) -> Vec<String> {
         .filter_map(|mount| mount.split(':').next())
         .filter(|source| source.starts_with('.'))
         .map(|source| folder.join(source));
-    let build = &service["build"];
-    let built = build["context"].as_str().zip(build["dockerfile"].as_str());
-    let built = built.map(|(context, file)| folder.join(context).join(file));
+    let recipe = &service["build"];
+    let recipe = recipe["context"].as_str().zip(recipe["dockerfile"].as_str());
+    let recipe = recipe.map(|(context, file)| folder.join(context).join(file));
     mounted
-        .chain(built)
+        .chain(recipe)
         .filter(|path| !path.exists())
         .map(|path| format!("{name}: {} is not there", path.display()))
         .collect()
@@ -170,8 +170,10 @@ fn exposure_faults(compose: &Value, drain: Duration) -> Vec<String> {
     for (name, service) in entries(&compose["services"]) {
         let grace = service["stop_grace_period"].as_str().unwrap_or_default();
         let engine = service["build"].is_null();
-        let internal =
-            |network: &str| compose["networks"][network]["internal"].as_bool() == Some(true);
+        let internal = |network| compose["networks"][network]["internal"] == true;
+        // One without networks is in the default one, which is open.
+        let enclosed =
+            service["networks"].is_array() && strings(&service["networks"]).all(internal);
         let user = service["user"].as_str().unwrap_or("root");
         let checks = [
             (service["read_only"] == true, "its root can be written to"),
@@ -195,8 +197,7 @@ fn exposure_faults(compose: &Value, drain: Duration) -> Vec<String> {
                 "nobody knows whether it is well",
             ),
             (
-                !engine
-                    || service["ports"].is_null() && strings(&service["networks"]).all(internal),
+                !engine || service["ports"].is_null() && enclosed,
                 "it is an engine that can be reached from outside",
             ),
         ];
@@ -206,8 +207,8 @@ fn exposure_faults(compose: &Value, drain: Duration) -> Vec<String> {
     faults
 }
 
-/// Settings whose value is a secret: a password, or a URL with one in it, is named by a file.
-fn literal_secrets(compose: &Value) -> Vec<String> {
+/// A secret (a password, or a URL with one in it) is named by its file, and only who reads it gets it.
+fn secret_faults(compose: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, service) in entries(&compose["services"]) {
         for (setting, value) in entries(&service["environment"]) {
@@ -269,7 +270,7 @@ fn containers_may_do_no_more_than_they_need() {
     let drain = humantime::parse_duration(&drain).unwrap();
     for compose in [production(), with_mail()] {
         assert_sound(&exposure_faults(&compose, drain));
-        assert_sound(&literal_secrets(&compose));
+        assert_sound(&secret_faults(&compose));
     }
 }
 
@@ -327,7 +328,7 @@ fn plant(compose: &mut Value, pointer: &str, value: Value) {
 fn planted_faults_are_found() {
     let drain = Duration::from_secs(10);
     let check = |compose: &Value| {
-        [structure_faults(compose), exposure_faults(compose, drain), literal_secrets(compose)]
+        [structure_faults(compose), exposure_faults(compose, drain), secret_faults(compose)]
             .concat()
             .join("\n")
     };
@@ -360,6 +361,7 @@ fn planted_faults_are_found() {
         ("/services/api/healthcheck", Value::Null, "api: nobody knows"),
         ("/services/redis/ports", json!(["6379:6379"]), "redis: it is an engine"),
         ("/services/redis/networks", json!(["front"]), "redis: it is an engine"),
+        ("/services/redis/networks", Value::Null, "redis: it is an engine"),
         ("/networks/back/internal", json!(false), "postgres: it is an engine"),
         ("/services/api/environment/REDIS_URL", json!("redis://redis"), "REDIS_URL is a secret"),
         ("/services/postgres/environment/POSTGRES_PASSWORD", json!("x"), "is a secret in plain"),

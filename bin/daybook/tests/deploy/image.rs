@@ -89,8 +89,8 @@ fn workspace() -> Metadata {
 #[test]
 fn the_image_is_built_from_what_is_there() {
     let ignore = text(".dockerignore");
-    let let_in = let_in(&ignore);
-    let lets_in = |path: &str| path == "." || let_in.contains(path.split('/').next().unwrap());
+    let named = let_in(&ignore);
+    let lets_in = |path: &str| path == "." || named.contains(path.split('/').next().unwrap());
     assert_sound(&image_faults(&text("deploy/Containerfile"), lets_in));
 
     let metadata = workspace();
@@ -99,7 +99,7 @@ fn the_image_is_built_from_what_is_there() {
         let folder = package.manifest_path.strip_prefix(&metadata.workspace_root).unwrap();
         needed.insert(folder.components().next().unwrap().as_str());
     }
-    assert_eq!(let_in, needed);
+    assert_eq!(named, needed);
 }
 
 #[test]

@@ -30,8 +30,8 @@ fn make_secrets(folder: &Path) -> BTreeMap<String, String> {
 fn secrets_are_made_once_and_are_those_that_compose_asks_for() {
     let folder = tempfile::tempdir().unwrap();
     let made = make_secrets(folder.path());
-    let mode = fs::metadata(folder.path().join("secrets")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o700, "the folder keeps others out");
+    let permissions = fs::metadata(folder.path().join("secrets")).unwrap().permissions();
+    assert_eq!(permissions.mode() & 0o777, 0o700, "the folder keeps others out");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something else was left behind");
 
     let asked: BTreeSet<_> = entries(&production()["secrets"])

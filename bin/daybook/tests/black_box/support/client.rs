@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use ureq::http::{Request, request};
@@ -9,11 +11,12 @@ use ureq::{Agent, SendBody};
 
 use super::{PATIENCE, Reply, Sse};
 
-/// Talks to one server, as one holder or as no one.
+/// Talks to the instances of a server in turn, as one holder or as no one.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: Agent,
-    base: String,
+    bases: Arc<[String]>,
+    turn: Arc<AtomicUsize>,
     token: Option<String>,
 }
 
@@ -39,8 +42,9 @@ pub(crate) struct Ask<'a> {
 
 impl Client {
     /// A client without a token.
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { agent: agent(), base: format!("http://{address}"), token: None }
+    pub(crate) fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let bases = addresses.into_iter().map(|address| format!("http://{address}")).collect();
+        Self { agent: agent(), bases, turn: Arc::default(), token: None }
     }
 
     /// The same client with other connections.
@@ -55,7 +59,7 @@ impl Client {
 
     /// The same client, to a server that has moved.
     pub(crate) fn at(&self, other: &Self) -> Self {
-        Self { base: other.base.clone(), ..self.apart() }
+        Self { bases: Arc::clone(&other.bases), ..self.apart() }
     }
 
     /// Registers someone and gives their client.
@@ -71,9 +75,10 @@ impl Client {
         self.token.as_deref().unwrap()
     }
 
-    /// The server's address as a URL.
+    /// The address, as a URL, of the instance whose turn it is.
     pub(crate) fn base(&self) -> &str {
-        &self.base
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.bases[turn % self.bases.len()]
     }
 
     /// A request to be put together.
@@ -169,7 +174,7 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        if path.starts_with("http://") { path.to_owned() } else { format!("{}{path}", self.base) }
+        if path.starts_with("http://") { path.to_owned() } else { format!("{}{path}", self.base()) }
     }
 }
 

@@ -11,30 +11,45 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{Client, eventually};
+use crate::engines::Engines;
 
-/// Variables that would lead a process away from the embedded default.
-const ENGINES: [&str; 5] = ["DATABASE_URL", "REDIS_URL", "REDIS_ADDR", "AMQP_URL", "SMTP_URL"];
+/// Variables that would lead a process away from the engines of the test.
+const ENGINES: [&str; 9] = [
+    "DATABASE_URL",
+    "DATABASE_URL_FILE",
+    "REDIS_URL",
+    "REDIS_URL_FILE",
+    "REDIS_ADDR",
+    "AMQP_URL",
+    "AMQP_URL_FILE",
+    "SMTP_URL",
+    "SMTP_URL_FILE",
+];
 
-/// A folder with a database in it, or not yet.
-pub(crate) struct Folder(TempDir);
+/// A folder with a database of its own, or not yet, on the engines of this test program.
+pub(crate) struct Folder {
+    engines: Engines,
+    folder: TempDir,
+}
 
 impl Folder {
     /// An empty folder.
     pub(crate) fn new() -> Self {
-        Self(tempfile::Builder::new().prefix("daybook-test-").tempdir().unwrap())
+        let folder = tempfile::Builder::new().prefix("daybook-test-").tempdir().unwrap();
+        Self { engines: Engines::new(folder.path()), folder }
     }
 
     /// The path of a file in it.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
-    /// The database's file.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.file("daybook.db")
+    /// The engines that processes in it run on.
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.engines
     }
 
-    /// Starts `daybook` in it, on its database.
+    /// Starts `daybook` in it, on its engines.
     pub(crate) fn start(&self, args: &[&str]) -> Process {
         self.start_with(args, &[])
     }
@@ -49,10 +64,9 @@ impl Folder {
                 command.env_remove(name);
             }
         }
-        let database = format!("sqlite://{}", self.database().display());
-        command.args(args).args(["--database-url", &database]);
-        command.envs(variables.iter().copied()).current_dir(self.0.path());
-        Process::start(command, self.0.path())
+        command.args(args).envs(self.engines.variables());
+        command.envs(variables.iter().copied()).current_dir(self.folder.path());
+        Process::start(command, self.folder.path())
     }
 }
 
@@ -129,10 +143,11 @@ impl Drop for Process {
     }
 }
 
-/// A running `daybook serve`.
+/// A running installation: as many instances of `daybook serve`, and of `daybook worker` beside
+/// them, as the engines of this test program are to be tried with.
 pub(crate) struct Server {
-    process: Process,
-    address: SocketAddr,
+    instances: Vec<(Process, SocketAddr)>,
+    workers: Vec<Process>,
 }
 
 impl Server {
@@ -143,24 +158,26 @@ impl Server {
 
     /// The same, with variables set.
     pub(crate) fn start_with(folder: &Folder, variables: &[(&str, &str)]) -> Self {
-        let mut process = folder.start_with(&["serve", "--listen", "127.0.0.1:0"], variables);
-        let address = eventually("the server listens", || {
-            let over = process.is_over();
-            let address = announced(&process.stdout());
-            assert!(address.is_some() || !over, "it ended at once:\n{}", process.stderr());
-            address
-        });
-        Self { process, address }
+        let begun: Vec<_> = (0..Engines::SERVERS)
+            .map(|_| folder.start_with(&["serve", "--listen", "127.0.0.1:0"], variables))
+            .collect();
+        let workers: Vec<_> =
+            (0..Engines::WORKERS).map(|_| folder.start_with(&["worker"], variables)).collect();
+        let instances = begun.into_iter().map(Process::listening).collect();
+        for worker in &workers {
+            eventually("the worker works", || worker.stdout().contains('\n').then_some(()));
+        }
+        Self { instances, workers }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.instances[0].1
     }
 
-    /// A client without a token.
+    /// A client without a token. It goes to one instance after the other.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::new(self.instances.iter().map(|(_, address)| *address))
     }
 
     /// A client for someone who registers with this address.
@@ -170,23 +187,30 @@ impl Server {
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
-        self.process.stderr()
+        self.processes().map(Process::stderr).collect()
     }
 
     /// What it has said on its standard output.
     pub(crate) fn stdout(&self) -> String {
-        self.process.stdout()
+        self.processes().map(Process::stdout).collect()
     }
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
+        self.processes().for_each(|process| process.signal(signal));
     }
 
-    /// Waits for its end.
+    /// Waits for its end; a status that is not good counts.
     #[track_caller]
     pub(crate) fn ended(self) -> Ended {
-        self.process.ended()
+        let processes = self.instances.into_iter().map(|(process, _)| process).chain(self.workers);
+        let ended: Vec<_> = processes.map(Process::ended).collect();
+        let worst = ended.iter().find(|one| !one.status.success()).unwrap_or(&ended[0]).status;
+        Ended {
+            status: worst,
+            stdout: ended.iter().map(|one| one.stdout.as_str()).collect(),
+            stderr: ended.iter().map(|one| one.stderr.as_str()).collect(),
+        }
     }
 
     /// Ends it as a power cut would.
@@ -197,7 +221,25 @@ impl Server {
     /// Asks it to end, and waits until it has.
     #[track_caller]
     pub(crate) fn terminate(self) -> Ended {
-        self.process.terminate()
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.instances.iter().map(|(process, _)| process).chain(&self.workers)
+    }
+}
+
+impl Process {
+    /// Waits until a server says where it listens.
+    pub(crate) fn listening(mut self) -> (Self, SocketAddr) {
+        let address = eventually("the server listens", || {
+            let over = self.is_over();
+            let address = announced(&self.stdout());
+            assert!(address.is_some() || !over, "it ended at once:\n{}", self.stderr());
+            address
+        });
+        (self, address)
     }
 }
 

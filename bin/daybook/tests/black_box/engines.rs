@@ -1,0 +1,28 @@
+//! The engines of these tests: none but those in the process.
+
+use std::path::{Path, PathBuf};
+
+/// An SQLite file in the folder.
+pub(crate) struct Engines(PathBuf);
+
+impl Engines {
+    /// How many instances serve.
+    pub(crate) const SERVERS: usize = 1;
+    /// How many work beside them.
+    pub(crate) const WORKERS: usize = 0;
+
+    /// Those of a folder.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self(folder.join("daybook.db"))
+    }
+
+    /// The database's file.
+    pub(crate) fn database(&self) -> &Path {
+        &self.0
+    }
+
+    /// What tells a process of them.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        vec![("DATABASE_URL".to_owned(), format!("sqlite://{}", self.0.display()))]
+    }
+}

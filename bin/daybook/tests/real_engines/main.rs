@@ -1,0 +1,45 @@
+//! The built binary from outside, on real engines: what holds on the embedded ones holds on Postgres,
+//! Redis and RabbitMQ, with two instances that serve and two that work, whichever of them answers.
+//!
+//! The tests of the black box run here as they stand. What only several instances, or servers, can
+//! show has files of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod engines;
+mod instances;
+
+#[path = "../black_box/bad_input.rs"]
+mod bad_input;
+#[path = "../black_box/connections.rs"]
+mod connections;
+#[path = "../black_box/crash.rs"]
+mod crash;
+#[path = "../black_box/drain.rs"]
+mod drain;
+#[path = "../black_box/known_programs.rs"]
+mod known_programs;
+#[path = "../black_box/known_routes.rs"]
+mod known_routes;
+#[path = "../black_box/operators.rs"]
+mod operators;
+mod others;
+#[path = "../black_box/others_things.rs"]
+mod others_things;
+#[path = "../black_box/quiet_log.rs"]
+mod quiet_log;
+#[path = "../black_box/repeated_requests.rs"]
+mod repeated_requests;
+mod startup_faults;
+#[path = "../black_box/support/mod.rs"]
+mod support;
+#[path = "../black_box/tasks.rs"]
+mod tasks;
+#[path = "../black_box/tokens.rs"]
+mod tokens;
+#[path = "../black_box/walkthrough.rs"]
+mod walkthrough;
