@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{
@@ -11,35 +12,57 @@ use daybook_events::{
 use futures_util::future::try_join_all;
 
 use crate::Reads;
-use crate::relay::Destination;
+use crate::relay::{BATCH, Destination};
 
-/// The bus that other processes hear, and the cache that they share.
-pub struct Outside {
-    bus: Arc<dyn EventBus>,
-    reads: Reads,
-}
+/// The bus that other processes hear.
+pub struct SharedBus(Arc<dyn EventBus>);
 
-impl std::fmt::Debug for Outside {
+impl std::fmt::Debug for SharedBus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outside").finish_non_exhaustive()
+        f.write_str("SharedBus(…)")
     }
 }
 
-impl Outside {
-    /// Tells this bus, and puts the cache behind these reads right.
-    pub fn new(bus: Arc<dyn EventBus>, reads: Reads) -> Self {
-        Self { bus, reads }
+impl SharedBus {
+    /// Tells this bus.
+    pub fn new(bus: Arc<dyn EventBus>) -> Self {
+        Self(bus)
     }
 }
 
 #[async_trait]
-impl Destination for Outside {
+impl Destination for SharedBus {
     async fn take(&self, events: &[Arc<RecordedEvent>]) -> Result<(), String> {
+        self.0.publish(events.into()).await.map_err(|error| error.to_string())
+    }
+}
+
+/// How long a writer is left to tell the cache by itself: it has the new value, and here is only
+/// known that the old one is outdated.
+const WRITERS_TIME: Duration = Duration::from_millis(100);
+
+/// The cache that the instances share: put right where a writer could not reach it.
+#[derive(Debug)]
+pub struct CacheRepair(Reads);
+
+impl CacheRepair {
+    /// Puts the cache behind these reads right.
+    pub const fn new(reads: Reads) -> Self {
+        Self(reads)
+    }
+}
+
+#[async_trait]
+impl Destination for CacheRepair {
+    async fn take(&self, events: &[Arc<RecordedEvent>]) -> Result<(), String> {
+        // Of a backlog everyone has had their time.
+        if events.len() < BATCH {
+            tokio::time::sleep(WRITERS_TIME).await;
+        }
         // What has just begun was not asked for before: nobody knew its id.
         let changed = events.iter().filter(|event| event.version > Version::new(1));
-        let told = try_join_all(changed.map(|event| self.reads.catch_up(event))).await;
-        told.map_err(|error| error.to_string())?;
-        self.bus.publish(events.into()).await.map_err(|error| error.to_string())
+        let told = try_join_all(changed.map(|event| self.0.catch_up(event))).await;
+        told.map(drop).map_err(|error| error.to_string())
     }
 }
 

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Row, Tail};
 
-const BATCH: u32 = 512;
+/// How many events are handed on at a time, at most.
+pub(crate) const BATCH: usize = 512;
 /// A commit wakes the relay, also one of another process where the engine tells of it; this is for
 /// what nobody tells of.
 const POLL: Duration = Duration::from_millis(250);
@@ -167,13 +168,13 @@ pub(crate) async fn next_events(
     tail: &Tail,
     position: Position,
 ) -> Result<Vec<Arc<RecordedEvent>>, JournalError> {
-    let limit = usize::try_from(BATCH).unwrap_or(usize::MAX);
-    if let Some(events) = tail.after(position, limit)
+    if let Some(events) = tail.after(position, BATCH)
         && !events.is_empty()
     {
         return Ok(events);
     }
-    let events = journal.read(&EventFilter::All, position, BATCH).await?;
+    let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
+    let events = journal.read(&EventFilter::All, position, limit).await?;
     Ok(events.into_iter().map(Arc::new).collect())
 }
 

@@ -22,8 +22,8 @@ fn reads(cache: MockCache) -> Reads {
     Reads::new(Arc::new(FakeStore::new()), Arc::new(MockOrderRepository::new()), Some(cache))
 }
 
-#[tokio::test]
-async fn the_cache_is_put_right_before_the_bus_is_told() {
+#[tokio::test(start_paused = true)]
+async fn the_cache_is_put_right_for_what_was_changed() {
     let id = Uuid::from_u128(3);
     let mut cache = MockCache::new();
     let key = format!("order:{id}:user:{}", holder(7));
@@ -32,16 +32,35 @@ async fn the_cache_is_put_right_before_the_bus_is_told() {
         .withf(move |asked, version| asked == key && *version == Version::new(2))
         .once()
         .returning(|_, _| Ok(()));
-    let mut bus = MockEventBus::new();
-    bus.expect_publish().withf(|events| events.len() == 3).once().returning(|_| Ok(()));
-    let outside = Outside::new(Arc::new(bus), reads(cache));
     let order = StreamId::new("order", id);
     let events = [
         of(order.clone(), 1, Some(holder(7))),
         of(order, 2, Some(holder(7))),
         of(StreamId::new("notification", "news"), 9, None),
     ];
-    assert_eq!(outside.take(&events).await, Ok(()));
+    assert_eq!(CacheRepair::new(reads(cache)).take(&events).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_has_its_time_and_a_backlog_none() {
+    let order = || of(StreamId::new("order", Uuid::from_u128(3)), 2, Some(holder(7)));
+    for (count, waits) in [(1, true), (BATCH, false)] {
+        let mut cache = MockCache::new();
+        cache.expect_invalidate().times(count).returning(|_, _| Ok(()));
+        let events: Vec<_> = (0..count).map(|_| order()).collect();
+        let began = tokio::time::Instant::now();
+        assert_eq!(CacheRepair::new(reads(cache)).take(&events).await, Ok(()));
+        assert_eq!(began.elapsed() >= WRITERS_TIME, waits);
+    }
+}
+
+#[tokio::test]
+async fn the_bus_is_told_of_everything() {
+    let mut bus = MockEventBus::new();
+    bus.expect_publish().withf(|events| events.len() == 2).once().returning(|_| Ok(()));
+    let stream = StreamId::new("order", Uuid::nil());
+    let events = [of(stream.clone(), 1, None), of(stream, 2, None)];
+    assert_eq!(SharedBus::new(Arc::new(bus)).take(&events).await, Ok(()));
 }
 
 #[tokio::test]
@@ -49,14 +68,11 @@ async fn a_cache_or_a_bus_that_can_not_be_reached_is_told_of() {
     let order = of(StreamId::new("order", Uuid::nil()), 2, Some(holder(7)));
     let mut cache = MockCache::new();
     cache.expect_invalidate().returning(|_, _| Err(CacheError("unplugged".to_owned())));
-    let outside = Outside::new(Arc::new(MockEventBus::new()), reads(cache));
-    assert!(outside.take(std::slice::from_ref(&order)).await.is_err());
-
-    let mut cache = MockCache::new();
-    cache.expect_invalidate().returning(|_, _| Ok(()));
+    let repair = CacheRepair::new(reads(cache));
+    assert!(repair.take(std::slice::from_ref(&order)).await.is_err());
     let mut bus = MockEventBus::new();
     bus.expect_publish().returning(|_| Err(BusError("unplugged".to_owned())));
-    assert!(Outside::new(Arc::new(bus), reads(cache)).take(&[order]).await.is_err());
+    assert!(SharedBus::new(Arc::new(bus)).take(&[order]).await.is_err());
 }
 
 fn asked(number: u128, event: &TaskEvent) -> Arc<RecordedEvent> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{
-    Announcer, Destination, Feed, Housekeeper, Nowhere, Outside, Probe, Queries, Reads, Relay,
-    TaskDispatch,
+    Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, Probe, Queries, Reads, Relay,
+    SharedBus, TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
 use daybook_events::{Cache, EventBus, HolderId};
@@ -30,6 +30,7 @@ const BUS_BATCHES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
 const FORGET_IDLE_EVERY: Duration = Duration::from_mins(1);
 /// Under these names the relays lead, and remember how far they have come.
 pub(crate) const RELAY: &str = "relay";
+const CACHE_RELAY: &str = "cache";
 const TASK_RELAY: &str = "tasks";
 
 pub(crate) async fn serve(
@@ -158,11 +159,13 @@ fn destinations(
     reads: Reads,
     queue: &Queue,
 ) -> Vec<(&'static str, Arc<dyn Destination>)> {
-    let outside: Arc<dyn Destination> = match shared {
-        Some(shared) => Arc::new(Outside::new(shared.bus, reads)),
-        None => Arc::new(Nowhere),
+    let mut destinations: Vec<(_, Arc<dyn Destination>)> = match shared {
+        Some(shared) => vec![
+            (RELAY, Arc::new(SharedBus::new(shared.bus))),
+            (CACHE_RELAY, Arc::new(CacheRepair::new(reads))),
+        ],
+        None => vec![(RELAY, Arc::new(Nowhere))],
     };
-    let mut destinations = vec![(RELAY, outside)];
     if let Queue::RabbitMq(queue) = queue {
         let dispatch = TaskDispatch::new(engines.ports().tasks, Arc::clone(queue) as _);
         destinations.push((TASK_RELAY, Arc::new(dispatch)));
@@ -177,9 +180,8 @@ fn relay(engines: &Engines, name: &'static str, destination: Arc<dyn Destination
 
 /// What `publish` needs of the above: to hand on what it publishes where no server does.
 pub(crate) fn outside_relay(engines: &Engines) -> Option<Relay> {
-    let shared = Shared::on(engines.redis.clone()?);
-    let reads = engines.reads(Some((shared.cache, Duration::from_mins(10))));
-    Some(relay(engines, RELAY, Arc::new(Outside::new(shared.bus, reads))))
+    let bus = Arc::new(RedisBus::new(engines.redis.clone()?));
+    Some(relay(engines, RELAY, Arc::new(SharedBus::new(bus))))
 }
 
 /// The engines as `/health/ready` shows them.

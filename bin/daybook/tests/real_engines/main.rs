@@ -10,6 +10,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod combinations;
 mod engines;
 mod instances;
 
