@@ -2,8 +2,11 @@
 //!
 //! A task of kind `text` is a `text/plain` message of just its text: the known programs print it.
 //! Every other is `application/json`, its payload byte for byte. The id is the message id, the
-//! kind the message type; what else is known of a task stands in headers `x-daybook-…`. A text
-//! whose JSON is spelled with escapes that are not needed carries that spelling in a header, too.
+//! kind the message type, the second in which it was asked for the timestamp. A task with an owner
+//! or with a time that has not come says so in headers `x-daybook-…`, with instants in
+//! microseconds. One that is nobody's and due has none: a classic queue takes in and hands out a
+//! fifth to a third fewer messages where the properties are longer than 64 bytes. A text whose
+//! JSON is spelled with escapes that are not needed carries that spelling in a header.
 //!
 //! Read the other way round, plain text of any program is a task of kind `text`, and JSON with a
 //! kind as its type is a task of that kind. What is neither goes to the dead letters.
@@ -32,10 +35,10 @@ const ATTEMPT: &str = "x-daybook-attempt";
 
 /// The task as a message, on the way to whoever does it: at once, or after its wait.
 pub(crate) fn letter(task: &NewTask, now: Timestamp) -> Letter {
-    let mut headers = headers(task);
     let route = Route::after(task.run_at.since(now));
-    let (body, content_type) = body(task, &mut headers);
-    Letter { route, properties: properties(task, content_type, headers), body }
+    let headers =
+        if route == Route::Work && task.owner.is_none() { None } else { Some(headers(task)) };
+    written(task, route, headers)
 }
 
 /// A buried task as a message for people to look at.
@@ -43,8 +46,7 @@ pub(crate) fn buried(task: &NewTask, lease: &Lease, reason: &str) -> Letter {
     let mut headers = headers(task);
     insert(&mut headers, REASON, shortened(reason).into());
     insert(&mut headers, ATTEMPT, FieldValue::l(lease.attempt.into()));
-    let (body, content_type) = body(task, &mut headers);
-    Letter { route: Route::Dead, properties: properties(task, content_type, headers), body }
+    written(task, Route::Dead, Some(headers))
 }
 
 /// A message that nobody can read, as it came, with the reason. Left out is what the broker would
@@ -107,7 +109,7 @@ pub(crate) fn task(
         kind,
         payload,
         run_at: instant(properties, RUN_AT)?.unwrap_or(now),
-        created_at: instant(properties, CREATED_AT)?.unwrap_or(now),
+        created_at: instant(properties, CREATED_AT)?.unwrap_or_else(|| asked_for(properties, now)),
     })
 }
 
@@ -121,20 +123,23 @@ fn headers(task: &NewTask) -> FieldTable {
     headers
 }
 
-fn properties(task: &NewTask, content_type: &str, headers: FieldTable) -> BasicProperties {
+fn written(task: &NewTask, route: Route, mut headers: Option<FieldTable>) -> Letter {
+    let (body, content_type) = body(task, &mut headers);
     let mut properties = BasicProperties::default();
     properties
         .with_content_type(content_type)
-        .with_headers(headers)
         .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
         .with_message_id(&task.id.to_string())
         .with_timestamp(task.created_at.seconds().try_into().unwrap_or(0))
         .with_message_type(task.kind.as_str());
-    properties
+    if let Some(headers) = headers {
+        properties.with_headers(headers);
+    }
+    Letter { route, properties, body }
 }
 
 /// The body and its content type.
-fn body(task: &NewTask, headers: &mut FieldTable) -> (Vec<u8>, &'static str) {
+fn body(task: &NewTask, headers: &mut Option<FieldTable>) -> (Vec<u8>, &'static str) {
     const TEXT: &str = "text/plain";
     let payload = task.payload.get();
     let json = || (payload.as_bytes().to_vec(), "application/json");
@@ -156,7 +161,7 @@ fn body(task: &NewTask, headers: &mut FieldTable) -> (Vec<u8>, &'static str) {
     if payload.len() > LONGEST_SPELLING {
         return json();
     }
-    insert(headers, SPELLING, payload.into());
+    insert(headers.get_or_insert_default(), SPELLING, payload.into());
     (text.into_bytes(), TEXT)
 }
 
@@ -210,6 +215,14 @@ fn instant(
         Some(_) => return Err("an instant in its headers is not a number of microseconds"),
     };
     Ok(Some(Timestamp::from_micros(micros)))
+}
+
+/// When a message says it was made; never later than now, whatever the clock or the unit of whoever
+/// made it.
+fn asked_for(properties: &BasicProperties, now: Timestamp) -> Timestamp {
+    let seconds = properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok());
+    let micros = seconds.and_then(|seconds| seconds.checked_mul(1_000_000));
+    micros.map_or(now, |micros| Timestamp::from_micros(micros).min(now))
 }
 
 /// At most so much of it as fits.

@@ -20,6 +20,7 @@ mod find;
 mod folder;
 mod port;
 mod postgres;
+mod proxy;
 mod rabbitmq;
 mod redis;
 mod server;
@@ -29,6 +30,7 @@ mod supervisor;
 pub use crate::database::create_database_on;
 pub use crate::error::ServiceError;
 pub use crate::postgres::Postgres;
+pub use crate::proxy::Proxy;
 pub use crate::rabbitmq::RabbitMq;
 pub use crate::redis::Redis;
 pub use crate::shared::{

@@ -34,6 +34,21 @@ fn a_task_is_read_as_it_was_written() {
 }
 
 #[test]
+fn a_task_that_is_nobodys_and_due_has_no_headers() {
+    let created_at = Timestamp::from_micros(3_700_000);
+    let given = NewTask { owner: None, run_at: now(), created_at, ..given("text", "\"x\"") };
+    let letter = letter(&given, now());
+    assert!(letter.properties.headers().is_none());
+    let read = read(&letter);
+    assert_eq!((read.id, read.run_at), (given.id, now()));
+    assert_eq!(read.created_at, Timestamp::from_micros(3_000_000));
+    // In milliseconds, as some programs have it.
+    let mut properties = letter.properties.clone();
+    properties.with_timestamp(1_795_392_000_000);
+    assert_eq!(task(&properties, b"x", now()).unwrap().created_at, now());
+}
+
+#[test]
 fn a_text_is_just_its_text() {
     for (payload, text) in [("\"Task #1: ü\"", "Task #1: ü"), ("\"\\u00fc\\t\"", "ü\t")] {
         let letter = letter(&given("text", payload), now());

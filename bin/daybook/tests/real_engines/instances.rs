@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use daybook_services::Proxy;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -210,4 +211,87 @@ fn the_relay_of_an_instance_that_dies_or_stands_still_is_taken_over() {
         .map(|line| text.find(line).unwrap())
         .collect();
     assert!(order.is_sorted(), "{text}");
+}
+
+#[test]
+fn what_a_writer_could_not_tell_the_cache_the_relay_does() {
+    let folder = Folder::new();
+    let redis = folder.engines().redis();
+    let proxy = Proxy::to(redis.port()).unwrap();
+    let by_proxy = proxy.url_of(&redis.url());
+    let first = start(&folder, None);
+    let reader = first.client.register("ada@example.com");
+    let (_writer, address) = folder.start_with(&SERVE, &[("REDIS_URL", &*by_proxy)]).listening();
+    let writer = Client::new([address]).with_token(reader.token());
+    let account = reader.open_account("Daily", "EUR", &json!("1"));
+    for round in 2..5 {
+        // In the cache, as it is now.
+        reader.get(&format!("/accounts/{account}")).expect(200);
+        proxy.cut();
+        let began = Instant::now();
+        let deposit = json!({ "amount": "1" });
+        writer.post(&format!("/accounts/{account}/deposits"), &deposit).written(201);
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        let now = format!("{round}.00");
+        assert_eq!(writer.balance(&account), now);
+        // The relay may have been the writer's, which then gave its lead away.
+        eventually("the reader sees it", || (reader.balance(&account) == now).then_some(()));
+        proxy.restore();
+        eventually("the writer is whole again", || {
+            let health = writer.get("/health/ready").expect(200);
+            (health.text("status") == "ready").then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_redis_that_is_flushed_paused_or_killed_makes_no_read_stale() {
+    let folder = Folder::new();
+    let instances = two(&folder);
+    let redis = folder.engines().redis();
+    let account = instances[0].client.open_account("Daily", "EUR", &json!("0"));
+    let path = format!("/accounts/{account}");
+    let stream = instances[1].client.listen("/events/stream?after=0", None);
+    let (deposited, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for number in 0..8_usize {
+            let clients = instances.each_ref().map(|one| one.client.apart());
+            let (path, deposited, stop) = (&path, &deposited, &stop);
+            scope.spawn(move || {
+                for turn in number.. {
+                    if stop.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let (here, there) = (&clients[turn % 2], &clients[(turn + 1) % 2]);
+                    let amount = json!({ "amount": "0.01" });
+                    here.post(&format!("{path}/deposits"), &amount).written(201);
+                    let at_least = deposited.fetch_add(1, Ordering::SeqCst) + 1;
+                    let began = Instant::now();
+                    let read = there.get(path).expect(200).json();
+                    // While Redis goes away and comes back a writer may not reach it: then the
+                    // relay puts it right, and until it has, the read is repeated.
+                    let mut fresh = cents(&read["balance"]) >= at_least;
+                    while !fresh && began.elapsed() < Duration::from_secs(10) {
+                        fresh = cents(&there.get(path).expect(200).json()["balance"]) >= at_least;
+                    }
+                    assert!(fresh, "{read} is not {at_least}");
+                }
+            });
+        }
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(500));
+            crate::others::redis_cli(&folder, &["FLUSHALL"]);
+            thread::sleep(Duration::from_millis(500));
+            redis.pause().unwrap();
+            thread::sleep(Duration::from_secs(2));
+            redis.resume().unwrap();
+            thread::sleep(Duration::from_millis(500));
+            redis.kill().unwrap();
+            thread::sleep(Duration::from_millis(500));
+            redis.restart().unwrap();
+        }
+        thread::sleep(Duration::from_secs(1));
+        stop.store(true, Ordering::SeqCst);
+    });
+    hears_everything(&stream, head(&instances[0].client));
 }

@@ -12,7 +12,7 @@ use crate::support::{Folder, Server, eventually};
 
 /// What `redis-cli` prints, as it prints to a program.
 #[track_caller]
-fn redis_cli(folder: &Folder, args: &[&str]) -> String {
+pub(crate) fn redis_cli(folder: &Folder, args: &[&str]) -> String {
     let url = folder.engines().redis().url();
     let ran = Command::new("redis-cli").args(["-u", &url]).args(args).output();
     let ran = ran.unwrap_or_else(|error| panic!("redis-cli: {error}"));

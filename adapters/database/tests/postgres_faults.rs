@@ -1,0 +1,211 @@
+//! What becomes of the log when the way to Postgres, or Postgres itself, is lost: every append ends
+//! in time, with an answer that is true, and all goes on by itself.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use daybook_application::contract::sample::event_on;
+use daybook_database::{Database, DatabaseSettings, Migrate, PostgresSettings};
+use daybook_events::{Election, EntryOutcome, EventFilter, Journal, JournalError, Position};
+use daybook_services::{Postgres, Proxy};
+
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Nothing may take longer: the statement's time, the allowance for a server that is silent, and
+/// some for this machine.
+const BOUND: Duration = Duration::from_secs(10);
+
+async fn open(url: String) -> Database {
+    let settings = PostgresSettings { url, connections: 4, statement_timeout: STATEMENT_TIMEOUT };
+    Database::open(&DatabaseSettings::Postgres(settings), Migrate::Up).await.unwrap()
+}
+
+async fn within<T>(bound: Duration, what: &str, happens: impl Future<Output = T>) -> T {
+    let ended = tokio::time::timeout(bound, happens).await;
+    ended.unwrap_or_else(|_| panic!("{what}: not within {bound:?}"))
+}
+
+/// Appends an event to a new stream, again and again until it is there.
+async fn append_at_last(database: &Database, name: &str) {
+    let began = Instant::now();
+    let entry = event_on(name, 0);
+    loop {
+        let appended = within(BOUND, name, database.append(std::slice::from_ref(&entry))).await;
+        match appended {
+            Ok(outcomes) => {
+                assert!(matches!(outcomes[0], EntryOutcome::Committed { .. }), "{outcomes:?}");
+                return;
+            }
+            Err(JournalError::Unavailable(_)) => {}
+            Err(JournalError::Unknown(_)) => {
+                let found = within(BOUND, name, database.find_entries(&[entry.id])).await;
+                if found.is_ok_and(|found| found[0].is_some()) {
+                    return;
+                }
+            }
+            Err(error @ JournalError::Corrupt(_)) => panic!("{error}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{name} is never appended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn positions(database: &Database) -> Vec<u64> {
+    let events = database.read(&EventFilter::All, Position::ZERO, 1_000).await.unwrap();
+    events.iter().map(|event| event.position.get()).collect()
+}
+
+/// Another session, which holds the lock of the journal for as long as it is kept.
+struct Holder<'a>(&'a Postgres, Child);
+
+impl<'a> Holder<'a> {
+    fn of(server: &'a Postgres) -> Self {
+        let sql = "SELECT pg_advisory_lock(1684109676, 1), pg_sleep(60)";
+        let psql = Command::new("psql")
+            .args([&server.url(), "-qXAtc", sql])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(server, psql)
+    }
+}
+
+impl Drop for Holder<'_> {
+    fn drop(&mut self) {
+        // A session does not notice while it sleeps that its client has gone.
+        ask(
+            self.0,
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted",
+        );
+        let _ = self.1.wait();
+    }
+}
+
+fn ask(server: &Postgres, sql: &str) -> String {
+    let ran = Command::new("psql").args([&server.url(), "-qXAtc", sql]).output().unwrap();
+    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+}
+
+async fn until(server: &Postgres, sql: &str, answer: &str) {
+    within(BOUND, sql, async {
+        while ask(server, sql) != answer {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+const HELD: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+const AWAITED: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_that_was_cut_off_while_it_waited_is_never_committed_later() {
+    let server = Postgres::start().unwrap();
+    let proxy = Proxy::to(server.port()).unwrap();
+    let database = open(proxy.url_of(&server.url())).await;
+    append_at_last(&database, "before").await;
+    let holder = Holder::of(&server);
+    until(&server, HELD, "1").await;
+    let entry = event_on("cut-off", 0);
+    let (other, cut_off) = (database.clone(), entry.clone());
+    let appending = tokio::spawn(async move { other.append(&[cut_off]).await });
+    until(&server, AWAITED, "1").await;
+    proxy.cut();
+    let appended = within(BOUND, "the append ends", appending).await.unwrap();
+    assert!(matches!(appended, Err(JournalError::Unknown(_))), "{appended:?}");
+    // Its statement goes on waiting. Whoever says now that it was not committed must be right later.
+    proxy.restore();
+    let found = within(BOUND, "it is looked up", database.find_entries(&[entry.id])).await.unwrap();
+    assert_eq!(found, [None]);
+    until(&server, AWAITED, "0").await;
+    drop(holder);
+    append_at_last(&database, "after").await;
+    assert_eq!(database.find_entries(&[entry.id]).await.unwrap(), [None]);
+    assert_eq!(positions(&database).await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_waits_for_the_lock_no_longer_than_a_statement_may_take() {
+    let server = Postgres::start().unwrap();
+    let database = open(server.url()).await;
+    let holder = Holder::of(&server);
+    until(&server, HELD, "1").await;
+    let appended = within(BOUND, "it ends", database.append(&[event_on("a", 0)])).await;
+    assert!(matches!(appended, Err(JournalError::Unavailable(_))), "{appended:?}");
+    drop(holder);
+    append_at_last(&database, "b").await;
+    assert_eq!(positions(&database).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_that_hands_nothing_on_blocks_nobody_for_ever() {
+    let server = Postgres::start().unwrap();
+    let proxy = Proxy::to(server.port()).unwrap();
+    let database = open(proxy.url_of(&server.url())).await;
+    append_at_last(&database, "before").await;
+    assert_eq!(positions(&database).await, [1]);
+    proxy.stall();
+    let appended = within(BOUND, "the append ends", database.append(&[event_on("a", 0)])).await;
+    assert!(matches!(appended, Err(JournalError::Unknown(_))), "{appended:?}");
+    assert!(within(BOUND, "the read ends", database.head()).await.is_err());
+    // The old connections stay dead; it is new ones that go on.
+    proxy.cut();
+    proxy.restore();
+    append_at_last(&database, "after").await;
+    let seen = positions(&database).await;
+    assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_and_started_again_is_used_again_with_everything_in_it() {
+    let server = Postgres::start().unwrap();
+    let database = open(server.url()).await;
+    for round in 0..3 {
+        append_at_last(&database, &format!("before-{round}")).await;
+        server.kill().unwrap();
+        let appended = within(BOUND, "it ends", database.append(&[event_on("down", 0)])).await;
+        assert!(appended.is_err(), "{appended:?}");
+        server.restart().unwrap();
+        append_at_last(&database, &format!("after-{round}")).await;
+    }
+    assert_eq!(positions(&database).await, [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lead_goes_with_its_connection_and_with_who_stands_still() {
+    let server = Postgres::start().unwrap();
+    let proxy = Proxy::to(server.port()).unwrap();
+    let (cut_off, other) = (open(proxy.url_of(&server.url())).await, open(server.url()).await);
+    let takes_over = async || {
+        within(Duration::from_secs(30), "the other takes over", async {
+            loop {
+                if let Some(lead) = other.try_lead("relay").await.unwrap() {
+                    return lead;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await
+    };
+    for stand_still in [false, true] {
+        let mut lead = cut_off.try_lead("relay").await.unwrap().unwrap();
+        assert!(lead.is_held().await);
+        assert!(other.try_lead("relay").await.unwrap().is_none());
+        // Neither asks any more, but one of them is heard to be gone.
+        if stand_still {
+            proxy.stall()
+        } else {
+            proxy.cut()
+        }
+        let mut taken = takes_over().await;
+        assert!(taken.is_held().await);
+        assert!(!within(BOUND, "who lost it knows", lead.is_held()).await);
+        proxy.cut();
+        proxy.restore();
+    }
+}
