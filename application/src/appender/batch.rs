@@ -17,8 +17,9 @@ use super::{AppenderSettings, Ports, Waiting};
 use crate::states::State;
 use crate::{CommandError, Decision, Key, Outcome, Reads, Receipt, Rejection, Row, States, Tail};
 
-/// How often, and how far apart, the journal is asked what became of a transaction.
-const LOOKUPS: u32 = 5;
+/// For how long, and how far apart, the journal is asked what became of a transaction: a server that
+/// was killed is back by then, mostly.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(15);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) struct Batcher {
@@ -190,7 +191,8 @@ impl Batcher {
             "the connection was lost in a commit; looking the entries up"
         );
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
-        for _ in 0..LOOKUPS {
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < LOOKUP_PATIENCE {
             tokio::time::sleep(LOOKUP_PAUSE).await;
             let Ok(found) = self.ports.journal.find_entries(&ids).await else { continue };
             if found.iter().all(Option::is_none) {
