@@ -1,15 +1,16 @@
 //! Where relays hand events on to.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{
-    EventBus, EventPayload, NewTask, RecordedEvent, TaskEvent, TaskId, TaskQueue, TaskRepository,
-    TaskState, Version,
+    Clock, EventBus, EventPayload, NewTask, QueueError, RecordedEvent, Task, TaskEvent, TaskId,
+    TaskQueue, TaskRepository, TaskState, Version,
 };
 use futures_util::future::try_join_all;
+use tokio::time::Instant;
 
 use crate::Reads;
 use crate::relay::{BATCH, Destination};
@@ -66,10 +67,34 @@ impl Destination for CacheRepair {
     }
 }
 
+/// When a task that waited is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// How often.
+    pub every: Duration,
+    /// How long it must be overdue.
+    pub overdue: Duration,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(30), overdue: Duration::from_mins(1) }
+    }
+}
+
+/// How many tasks that were lost are put back at a time.
+const AT_ONCE: u32 = 500;
+
 /// A queue outside of the database, which gets the tasks that are asked for in the log.
+///
+/// A broker may lose what waits for its time when it dies. So where tasks are overdue although
+/// nothing is left on the queue, they are put on it again; what is there twice is done once.
 pub struct TaskDispatch {
     tasks: Arc<dyn TaskRepository>,
     queue: Arc<dyn TaskQueue>,
+    clock: Arc<dyn Clock>,
+    search: Search,
+    searched: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for TaskDispatch {
@@ -80,8 +105,46 @@ impl std::fmt::Debug for TaskDispatch {
 
 impl TaskDispatch {
     /// Puts these tasks on this queue.
-    pub fn new(tasks: Arc<dyn TaskRepository>, queue: Arc<dyn TaskQueue>) -> Self {
-        Self { tasks, queue }
+    pub fn new(
+        tasks: Arc<dyn TaskRepository>,
+        queue: Arc<dyn TaskQueue>,
+        clock: Arc<dyn Clock>,
+        search: Search,
+    ) -> Self {
+        Self { tasks, queue, clock, search, searched: Mutex::default() }
+    }
+
+    /// Whether it is time to search; then it is noted that it was done.
+    fn has_to_search(&self) -> bool {
+        let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = searched.is_none_or(|at| at.elapsed() >= self.search.every);
+        if due {
+            *searched = Some(Instant::now());
+        }
+        due
+    }
+
+    async fn put_back_what_was_lost(&self) -> Result<(), QueueError> {
+        let before = self.clock.now().minus(self.search.overdue);
+        let overdue = self.tasks.overdue(before, AT_ONCE).await?;
+        // Where others wait before them they are late, and not lost.
+        if overdue.is_empty() || self.queue.backlog().await? > 0 {
+            return Ok(());
+        }
+        tracing::warn!(tasks = overdue.len(), "tasks that waited are overdue; they are put on the queue again");
+        self.queue.enqueue(&overdue.into_iter().map(queued).collect::<Vec<_>>()).await
+    }
+}
+
+/// A task as it is put on a queue.
+fn queued(task: Task) -> NewTask {
+    NewTask {
+        id: task.id,
+        owner: task.owner,
+        kind: task.kind,
+        payload: task.payload,
+        run_at: task.run_at,
+        created_at: task.created_at,
     }
 }
 
@@ -96,23 +159,23 @@ impl Destination for TaskDispatch {
         let found = self.tasks.find_all(&asked).await.map_err(|error| error.to_string())?;
         // In the order of the log, and only what nobody has taken yet.
         let mut found: HashMap<_, _> = found.into_iter().map(|task| (task.id, task)).collect();
-        let queued: Vec<NewTask> = asked
+        let tasks: Vec<NewTask> = asked
             .iter()
             .filter_map(|id| found.remove(id))
             .filter(|task| task.state == TaskState::Queued)
-            .map(|task| NewTask {
-                id: task.id,
-                owner: task.owner,
-                kind: task.kind,
-                payload: task.payload,
-                run_at: task.run_at,
-                created_at: task.created_at,
-            })
+            .map(queued)
             .collect();
-        if queued.is_empty() {
+        if tasks.is_empty() {
             return Ok(());
         }
-        self.queue.enqueue(&queued).await.map_err(|error| error.to_string())
+        self.queue.enqueue(&tasks).await.map_err(|error| error.to_string())
+    }
+
+    async fn idle(&self) -> Result<(), String> {
+        if !self.has_to_search() {
+            return Ok(());
+        }
+        self.put_back_what_was_lost().await.map_err(|error| error.to_string())
     }
 }
 

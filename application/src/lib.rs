@@ -44,7 +44,7 @@ pub use command::{Change, Command, CommandError, Decision, Outcome, Receipt, Rej
 pub use commands::{
     Commands, LoginError, MoneyMovement, NewOrder, Registration, TaskRequest, TransferRequest,
 };
-pub use destinations::{CacheRepair, Nowhere, SharedBus, TaskDispatch};
+pub use destinations::{CacheRepair, Nowhere, Search, SharedBus, TaskDispatch};
 pub use feed::{Feed, FeedItem, FeedStream};
 pub use housekeeper::Housekeeper;
 pub use mail::{Mail, MailError, Mailer};

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Row, Tail};
 
 /// How many events are handed on at a time, at most.
-pub(crate) const BATCH: usize = 512;
+pub(crate) const BATCH: usize = 2_048;
 /// A commit wakes the relay, also one of another process where the engine tells of it; this is for
 /// what nobody tells of.
 const POLL: Duration = Duration::from_millis(250);
@@ -31,6 +31,14 @@ pub trait Destination: Send + Sync {
     /// # Errors
     /// Why they could not be taken; they are handed on again, here or by another instance.
     async fn take(&self, events: &[Arc<RecordedEvent>]) -> Result<(), String>;
+
+    /// Is called now and then while there is nothing to take, by whoever leads.
+    ///
+    /// # Errors
+    /// What went wrong; the lead is given away.
+    async fn idle(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Hands every event on to one destination, in order, at least once. Of all instances one does it at
@@ -100,11 +108,21 @@ impl Relay {
         progress: &mut Progress,
     ) -> Result<(), String> {
         let mut commits = self.tail.commits();
-        let mut checked = Instant::now();
+        let (mut checked, mut ahead) = (Instant::now(), None);
         while !stop.is_cancelled() {
-            if let Some(last) = self.hand_on(progress.position).await? {
+            let events = match ahead.take() {
+                Some(events) => events,
+                None => self.after(progress.position).await?,
+            };
+            if let Some(last) = events.last().map(|event| event.position) {
+                // What comes next is read while these are taken.
+                let (taken, next) =
+                    tokio::join!(self.destination.take(&events), self.after(last));
+                taken?;
                 progress.position = last;
+                ahead = next.ok().filter(|events| !events.is_empty());
             } else {
+                self.destination.idle().await?;
                 let wake = async { tokio::time::timeout(POLL, commits.changed()).await };
                 if let Some(Ok(Err(_))) = stop.run_until_cancelled(wake).await {
                     // No one commits here any more; the poll goes on.
@@ -124,14 +142,10 @@ impl Relay {
         Ok(())
     }
 
-    /// Hands on what comes after `position`; answers how far it came, or `None` where there was
-    /// nothing.
-    async fn hand_on(&self, position: Position) -> Result<Option<Position>, String> {
+    /// Some of what comes after `position`.
+    async fn after(&self, position: Position) -> Result<Vec<Arc<RecordedEvent>>, String> {
         let events = next_events(&*self.journal, &self.tail, position).await;
-        let events = events.map_err(|error| error.to_string())?;
-        let Some(last) = events.last().map(|event| event.position) else { return Ok(None) };
-        self.destination.take(&events).await?;
-        Ok(Some(last))
+        events.map_err(|error| error.to_string())
     }
 }
 

@@ -10,6 +10,7 @@
 //! it.
 
 mod accounts;
+mod completions;
 mod database;
 mod entities;
 mod error;

@@ -12,13 +12,14 @@ use daybook_events::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select, UpdateMany,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::Database;
+use crate::completions::Completions;
 use crate::accounts::{restored, stored};
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
@@ -30,6 +31,7 @@ use crate::journal::{TASKS, task_values};
 pub struct DatabaseQueue {
     database: Database,
     clock: Arc<dyn Clock>,
+    completions: Completions,
 }
 
 impl fmt::Debug for DatabaseQueue {
@@ -40,8 +42,12 @@ impl fmt::Debug for DatabaseQueue {
 
 impl DatabaseQueue {
     /// The queue in this database; the clock says what is due and which leases have expired.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
-        Self { database, clock }
+        let completions = Completions::new(database.writer.clone(), Arc::clone(&clock));
+        Self { database, clock, completions }
     }
 
     /// Whether there is a task to be leased.
@@ -134,9 +140,7 @@ impl TaskQueue for DatabaseQueue {
     }
 
     async fn complete(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
-        let done = finished(TaskState::Done, self.clock.now())
-            .col_expr(Column::LastError, Expr::value(NO_TEXT));
-        self.settle(lease, done).await
+        self.completions.note(lease).await
     }
 
     async fn retry(
@@ -162,6 +166,13 @@ impl TaskQueue for DatabaseQueue {
         let released = self.settle(lease, back).await?;
         self.database.engine.tell_workers(&self.database.writer).await.map_err(Fault::from)?;
         Ok(released)
+    }
+
+    async fn backlog(&self) -> Result<u64, QueueError> {
+        let (readers, now) = (&self.database.readers, self.clock.now());
+        let waiting = Entity::find().filter(is_waiting(now)).count(readers).await;
+        let abandoned = Entity::find().filter(is_abandoned(now)).count(readers).await;
+        Ok(waiting.map_err(Fault::from)? + abandoned.map_err(Fault::from)?)
     }
 
     async fn check(&self) -> Result<(), QueueError> {
@@ -220,6 +231,18 @@ impl TaskRepository for Database {
         Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
     }
 
+    async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError> {
+        let found = Entity::find()
+            .filter(Column::State.eq(TaskState::Queued.as_str()))
+            .filter(Column::RunAt.lt(before.micros()))
+            .filter(Expr::col(Column::RunAt).gt(Expr::col(Column::CreatedAt)))
+            .order_by_asc(Column::RunAt)
+            .limit(u64::from(limit))
+            .all(&self.readers)
+            .await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    }
+
     async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError> {
         let mut query = Entity::find();
         if let Some(owner) = page.owner {
@@ -257,7 +280,6 @@ impl TaskRepository for Database {
     }
 }
 
-const NO_TEXT: Option<String> = None;
 const NO_INSTANT: Option<i64> = None;
 
 fn is_waiting(now: Timestamp) -> sea_orm::sea_query::SimpleExpr {

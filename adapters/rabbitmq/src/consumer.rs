@@ -48,6 +48,15 @@ struct Session {
     due: Inlet,
 }
 
+/// What came over a connection is void when it is left, in whatever way.
+struct Voided<'a>(&'a Deliveries);
+
+impl Drop for Voided<'_> {
+    fn drop(&mut self) {
+        self.0.next_generation();
+    }
+}
+
 /// What comes from one queue: never more than was asked for ahead.
 struct Inlet {
     channel: Channel,
@@ -129,6 +138,7 @@ impl Consumer {
     /// Receives until the connection ends or it has to stop; answers why.
     async fn serve(&self, session: Session) -> Fault {
         let Session { line, generation, mut work, mut due } = session;
+        let voided = Voided(&self.deliveries);
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
@@ -153,7 +163,7 @@ impl Consumer {
                 }
             }
         };
-        self.deliveries.next_generation();
+        drop(voided);
         line.close().await;
         fault
     }

@@ -40,15 +40,15 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Whether only people can mend it.
+    /// Whether waiting is no help.
     pub(crate) const fn is_permanent(&self) -> bool {
         match self {
-            Self::Login | Self::VirtualHost | Self::Differs(_) | Self::Forbidden(_) => true,
-            Self::Unreachable(_)
-            | Self::Lost(_)
-            | Self::Unconfirmed
-            | Self::Refused
-            | Self::Closed => false,
+            Self::Login
+            | Self::VirtualHost
+            | Self::Differs(_)
+            | Self::Forbidden(_)
+            | Self::Closed => true,
+            Self::Unreachable(_) | Self::Lost(_) | Self::Unconfirmed | Self::Refused => false,
         }
     }
 }

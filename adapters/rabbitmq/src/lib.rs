@@ -16,9 +16,7 @@
 //!   of its wait, falls out of it into `tasks.due`, and from there goes to `tasks` or to the next.
 //!   One queue with a time to live on each message would not do: only the message at its head
 //!   expires, so that a long wait holds up the short ones behind it.
-//! - `tasks.due`: read by every process that takes tasks. It and the waits are quorum queues, which
-//!   take `RabbitMQ` 3.10 or later: a classic queue forgets a message whose wait ends before the
-//!   next queue has stored it, and a broker killed in the middle of that lost half of them.
+//! - `tasks.due`: read by every process that takes tasks.
 //! - `tasks.dead`: copies of buried tasks, and messages that nobody can read, with the reason in
 //!   the header `x-daybook-reason`. It holds 100 000 messages and 1 GiB; the oldest go first.
 //!
@@ -44,6 +42,11 @@
 //!
 //! - A message of another program without an id is given one when it is taken. Killed between
 //!   taking and acknowledging it, it is done again under another id: nothing ties the two together.
+//! - A classic queue forgets a message whose wait ends before the next queue has stored it: a broker
+//!   that is killed in the middle of that loses tasks that waited. The record still has them, and
+//!   whoever dispatches tasks puts them on the queue again once they are overdue. Quorum queues
+//!   ([`RabbitSettings::quorum`]) don't lose them; but one that is killed within seconds after it
+//!   was first declared may be without a leader for good, as seen on 3.10: then it has to be deleted.
 //! - [`QueueError::Unavailable`](daybook_events::QueueError) after sending means *not known to be
 //!   stored*: it may be. Sending it again under the same id is harmless.
 //! - Properties that are not UTF-8 end the connection in the client library.

@@ -74,7 +74,7 @@ impl Link {
         }
     }
 
-    /// Waits until something is wrong that only people can mend.
+    /// Waits until something is wrong that waiting does not mend.
     pub(crate) async fn hopeless(&self) -> Fault {
         let mut state = self.state.subscribe();
         loop {

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::consumer::Consumer;
 use crate::deliveries::{Delivery, Held};
 use crate::letter::Letter;
-use crate::line::Broker;
+use crate::line::{Broker, Line};
 use crate::message;
 use crate::moves::{Move, Moves};
 use crate::publisher::Publisher;
@@ -32,6 +32,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// send, and acknowledgements have to get through. A connection that is lost is restored without
 /// end. Dropped, it ends its connections in the background; [`close`](Self::close) waits for that.
 pub struct RabbitQueue {
+    broker: Arc<Broker>,
+    topology: Topology,
     publisher: Arc<Publisher>,
     consumer: Arc<Consumer>,
     records: Option<Arc<dyn TaskRecords>>,
@@ -81,8 +83,8 @@ impl RabbitQueue {
         let moves = Moves::new(Arc::clone(&publisher), stop.clone());
         let consumer = Consumer::new(
             settings,
-            broker,
-            topology,
+            Arc::clone(&broker),
+            topology.clone(),
             Arc::clone(&clock),
             new_tasks,
             moves,
@@ -92,7 +94,18 @@ impl RabbitQueue {
         tasks.spawn(Arc::clone(&publisher).run());
         let (start_tries, start_pause) = (settings.start_tries.max(1), settings.start_pause);
         let consumer = Arc::new(consumer);
-        Ok(Self { publisher, consumer, records, clock, start_tries, start_pause, tasks, stop })
+        Ok(Self {
+            broker,
+            topology,
+            publisher,
+            consumer,
+            records,
+            clock,
+            start_tries,
+            start_pause,
+            tasks,
+            stop,
+        })
     }
 
     /// Waits for a broker that isn't up yet: so many tries, so far apart, as the settings say,
@@ -279,6 +292,15 @@ impl TaskQueue for RabbitQueue {
             }
         }
         Ok(released)
+    }
+
+    async fn backlog(&self) -> Result<u64, QueueError> {
+        // On a connection of its own: it is asked seldom, and holds up nothing.
+        let line = Line::open(&self.broker).await?;
+        let channel = line.channel(None).await?;
+        let count = self.topology.backlog(&line, &channel).await;
+        line.close().await;
+        Ok(count?)
     }
 
     async fn check(&self) -> Result<(), QueueError> {

@@ -83,7 +83,14 @@ impl Topology {
         insert(&mut dead, "x-max-length-bytes", FieldValue::l(DEAD_BYTES));
         declare(line, channel, self.queue.clone(), work).await?;
         declare(line, channel, self.name(Route::Dead), dead).await?;
-        declare(line, channel, self.due(), handing_on_to(self.queue.clone())).await
+        declare(line, channel, self.due(), handing_on_to(self.queue.clone(), self.quorum)).await
+    }
+
+    /// How many messages are on the queue of tasks that nobody has fetched.
+    pub(crate) async fn backlog(&self, line: &Line, channel: &Channel) -> Result<u64, Fault> {
+        let passive = QueueDeclareArguments::new(&self.queue).passive(true).finish();
+        let declared = line.step(Some(&self.queue), channel.queue_declare(passive)).await?;
+        Ok(declared.map_or(0, |(_, messages, _)| messages.into()))
     }
 
     /// Declares the queue at the end of a route that few processes need.
@@ -93,19 +100,21 @@ impl Topology {
         channel: &Channel,
         power: u8,
     ) -> Result<(), Fault> {
-        let mut wait = handing_on_to(self.due());
+        let mut wait = handing_on_to(self.due(), self.quorum);
         insert(&mut wait, "x-message-ttl", FieldValue::l(1_i64 << power));
         declare(line, channel, self.name(Route::Wait(power)), wait).await
     }
 }
 
-/// A queue that gives its messages up to another, and forgets them when that has stored them.
-/// Classic queues forget them at once, and a broker that dies then has neither.
-fn handing_on_to(queue: String) -> FieldTable {
+/// A queue that gives its messages up to another. A quorum queue forgets them when that has stored
+/// them; a classic one at once, and a broker that dies in that instant has neither.
+fn handing_on_to(queue: String, quorum: bool) -> FieldTable {
     let mut arguments = FieldTable::new();
-    insert(&mut arguments, "x-queue-type", "quorum".into());
-    insert(&mut arguments, "x-dead-letter-strategy", "at-least-once".into());
-    insert(&mut arguments, "x-overflow", "reject-publish".into());
+    if quorum {
+        insert(&mut arguments, "x-queue-type", "quorum".into());
+        insert(&mut arguments, "x-dead-letter-strategy", "at-least-once".into());
+        insert(&mut arguments, "x-overflow", "reject-publish".into());
+    }
     dead_letter_to(&mut arguments, queue);
     arguments
 }

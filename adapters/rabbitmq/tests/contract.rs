@@ -50,6 +50,7 @@ macro_rules! promises {
                 failed_tasks_come_back_and_dead_ones_do_not(queue, database, time);
                 a_released_task_is_there_at_once(queue);
                 tasks_are_listed_and_done_ones_forgotten(queue, database, time);
+                the_backlog_is_what_can_be_leased(queue, time);
                 workers_at_once_share_the_tasks(shared);
             }
         }

@@ -401,7 +401,7 @@ async fn a_commit_that_nobody_can_tell_of_has_an_unknown_outcome_after_a_while()
     let asked = Instant::now();
     let outcome = process.execute(open(1)).await;
     assert!(matches!(outcome, Err(CommandError::OutcomeUnknown(_))), "{outcome:?}");
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     // Nothing is taken for known.
     store.set_unreadable(false);
     process.execute(withdraw(1, "100")).await.unwrap().result.unwrap();

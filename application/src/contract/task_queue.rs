@@ -287,6 +287,42 @@ pub async fn tasks_are_listed_and_done_ones_forgotten(
     assert_eq!(list(None, None, 9).await, [3, 2]);
 }
 
+/// The backlog is what can be leased now: not what waits for its time, is leased or done.
+pub async fn the_backlog_is_what_can_be_leased(queue: &dyn TaskQueue, time: &dyn TestTime) {
+    let later = time.now().plus(Duration::from_hours(1)).micros();
+    queue.enqueue(&[task(1, later)]).await.unwrap();
+    assert_eq!(queue.backlog().await.unwrap(), 0);
+    // A queue that hands out ahead does so once someone takes from it.
+    let tasks: Vec<_> = (2..=4).map(|n| task(n, 0)).collect();
+    queue.enqueue(&tasks).await.unwrap();
+    assert_eq!(queue.backlog().await.unwrap(), 3);
+    for held in lease(queue, 3).await {
+        queue.complete(&held).await.unwrap().unwrap();
+    }
+    assert_eq!(queue.backlog().await.unwrap(), 0);
+}
+
+/// What had to wait and is overdue is found; what was to be done at once, is taken or waits, is not.
+pub async fn what_waited_and_is_overdue_is_found(
+    queue: &dyn TaskQueue,
+    tasks: &dyn TaskRepository,
+    time: &dyn TestTime,
+) {
+    let now = time.now();
+    let (at_once, waited) = (task(1, 0), task(2, now.plus(Duration::from_secs(1)).micros()));
+    let waits = task(3, now.plus(Duration::from_hours(1)).micros());
+    queue.enqueue(&[at_once, waited, waits]).await.unwrap();
+    let overdue = |before| async move {
+        let found = tasks.overdue(before, 9).await.unwrap();
+        found.iter().map(|task| task.id.uuid().as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(overdue(now).await, NOTHING);
+    assert_eq!(overdue(now.plus(Duration::from_secs(2))).await, [2]);
+    time.pass(Duration::from_secs(2)).await;
+    lease(queue, 2).await;
+    assert_eq!(overdue(now.plus(Duration::from_secs(2))).await, NOTHING);
+}
+
 /// However many lease at once, each task is leased to one of them.
 pub async fn workers_at_once_share_the_tasks(queue: Arc<dyn TaskQueue>) {
     const TASKS: u32 = 60;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ReadCache;
-use crate::fakes::{FakeStore, event, holder};
+use crate::fakes::{FakeClock, FakeStore, event, holder};
 
 fn of(stream: StreamId, version: u64, owner: Option<HolderId>) -> Arc<RecordedEvent> {
     Arc::new(RecordedEvent { stream, version: Version::new(version), owner, ..event(1, None) })
@@ -122,7 +122,7 @@ async fn tasks_are_put_on_the_queue_with_their_payloads_in_the_order_of_the_log(
         })
         .once()
         .returning(|_| Ok(()));
-    let dispatch = TaskDispatch::new(Arc::new(tasks), Arc::new(queue));
+    let dispatch = dispatch(tasks, queue);
     let other = of(StreamId::new("order", 1), 1, None);
     let events = [retried(3), other, retried(2), retried(1), retried(3)];
     assert_eq!(dispatch.take(&events).await, Ok(()));
@@ -130,12 +130,49 @@ async fn tasks_are_put_on_the_queue_with_their_payloads_in_the_order_of_the_log(
 
 #[tokio::test]
 async fn where_no_task_is_asked_for_nobody_is_asked() {
-    let dispatch =
-        TaskDispatch::new(Arc::new(MockTaskRepository::new()), Arc::new(MockTaskQueue::new()));
+    let dispatch = dispatch(MockTaskRepository::new(), MockTaskQueue::new());
     let unreadable = Arc::new(RecordedEvent {
         data: EventData::of(&"nonsense"),
         ..RecordedEvent::clone(&retried(1))
     });
     let order = of(StreamId::new("order", 1), 1, None);
     assert_eq!(dispatch.take(&[order, unreadable]).await, Ok(()));
+}
+
+fn dispatch(tasks: MockTaskRepository, queue: MockTaskQueue) -> TaskDispatch {
+    let clock = Arc::new(FakeClock::at(daybook_events::Timestamp::from_micros(90_000_000)));
+    TaskDispatch::new(Arc::new(tasks), Arc::new(queue), clock, Search::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_and_is_lost_is_put_on_the_queue_again() {
+    let mut tasks = MockTaskRepository::new();
+    tasks
+        .expect_overdue()
+        .withf(|before, _| before.micros() == 30_000_000)
+        .times(2)
+        .returning(|_, _| Ok(vec![stored(1, TaskState::Queued)]));
+    let mut queue = MockTaskQueue::new();
+    queue.expect_backlog().times(2).returning(|| Ok(0));
+    queue.expect_enqueue().withf(|tasks| tasks.len() == 1).times(2).returning(|_| Ok(()));
+    let dispatch = dispatch(tasks, queue);
+    // At once, and then not too often.
+    for _ in 0..3 {
+        assert_eq!(dispatch.idle().await, Ok(()));
+    }
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(dispatch.idle().await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_only_late_is_left_alone() {
+    for (overdue, backlog) in [(Vec::new(), None), (vec![stored(1, TaskState::Queued)], Some(7))] {
+        let mut tasks = MockTaskRepository::new();
+        tasks.expect_overdue().returning(move |_, _| Ok(overdue.clone()));
+        let mut queue = MockTaskQueue::new();
+        if let Some(backlog) = backlog {
+            queue.expect_backlog().returning(move || Ok(backlog));
+        }
+        assert_eq!(dispatch(tasks, queue).idle().await, Ok(()));
+    }
 }

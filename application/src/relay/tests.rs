@@ -106,11 +106,11 @@ impl Setting {
 
 #[tokio::test(start_paused = true)]
 async fn everything_is_handed_on_in_order_and_what_comes_too() {
-    let setting = Setting::new(1_300);
+    let setting = Setting::new(5_000);
     let relay = setting.start();
-    assert_eq!(setting.taken_up_to(1_300).await, (1..=1_300).collect::<Vec<_>>());
-    setting.store.add_events([event(1_301, None)]);
-    assert_eq!(setting.taken_up_to(1_301).await.len(), 1_301);
+    assert_eq!(setting.taken_up_to(5_000).await, (1..=5_000).collect::<Vec<_>>());
+    setting.store.add_events([event(5_001, None)]);
+    assert_eq!(setting.taken_up_to(5_001).await.len(), 5_001);
     setting.stop.cancel();
     soon(relay).await.unwrap();
 }

@@ -129,6 +129,10 @@ impl TaskQueue for FakeQueue {
         self.settle(Settled::Released(lease.task_id))
     }
 
+    async fn backlog(&self) -> Result<u64, QueueError> {
+        Ok(self.due.lock().unwrap().len().try_into().unwrap())
+    }
+
     async fn check(&self) -> Result<(), QueueError> {
         self.up()
     }

@@ -79,6 +79,17 @@ impl Options {
         ))
     }
 
+    /// A setting of the product that was given with `--daybook-env`, where it is a number; for figures that run parts
+    /// of the product in another process than its own.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(crate) fn daybook_number(&self, name: &str) -> Result<Option<u32>, BenchError> {
+        let given = self.daybook_env.iter().rfind(|(given, _)| given == name);
+        let number = given.map(|(_, value)| value.parse()).transpose();
+        number.map_err(|_| BenchError::failed(format!("{name} is not a number")))
+    }
+
     /// Sees that whatever makes temporary folders of its own, as servers do, makes them in the folder that was
     /// named: where the environment says otherwise, this program begins anew.
     ///

@@ -48,8 +48,10 @@ impl PostgresServer {
 
     /// What a reader must know of it.
     pub(crate) fn notes(&self, options: &Options) -> Vec<String> {
-        let mut notes =
-            vec!["PostgreSQL: its defaults, fsync on; a new database each turn".to_owned()];
+        let mut notes = vec![
+            "PostgreSQL: its defaults, fsync on; a new database each turn; its processor time is in no column"
+                .to_owned(),
+        ];
         let place = self.postgres.folder().parent().unwrap_or(Path::new("/"));
         if options.base_folder().canonicalize().is_ok_and(|base| base != place) {
             let place = place.display();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use daybook_application::{
     Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, Probe, Queries, Reads, Relay,
-    SharedBus, TaskDispatch,
+    Search, SharedBus, TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
 use daybook_events::{Cache, EventBus, HolderId};
@@ -167,7 +167,8 @@ fn destinations(
         None => vec![(RELAY, Arc::new(Nowhere))],
     };
     if let Queue::RabbitMq(queue) = queue {
-        let dispatch = TaskDispatch::new(engines.ports().tasks, Arc::clone(queue) as _);
+        let (tasks, clock) = (engines.ports().tasks, Arc::clone(&engines.clock));
+        let dispatch = TaskDispatch::new(tasks, Arc::clone(queue) as _, clock, Search::default());
         destinations.push((TASK_RELAY, Arc::new(dispatch)));
     }
     destinations

@@ -55,6 +55,8 @@ macro_rules! every_promise {
             task_queue::failed_tasks_come_back_and_dead_ones_do_not(queue, database, time);
             task_queue::a_released_task_is_there_at_once(queue);
             task_queue::tasks_are_listed_and_done_ones_forgotten(queue, database, time);
+            task_queue::the_backlog_is_what_can_be_leased(queue, time);
+            task_queue::what_waited_and_is_overdue_is_found(queue, database, time);
             task_queue::workers_at_once_share_the_tasks(shared_queue);
             task_records::a_claimed_task_is_leased_and_recorded(queue, database);
             task_records::a_task_that_another_holds_is_not_leased(queue, time);

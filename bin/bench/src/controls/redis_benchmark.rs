@@ -10,7 +10,6 @@ use redis::Connection;
 use crate::error::BenchError;
 use crate::options::Options;
 use crate::process;
-use crate::programs;
 use crate::rounds::Turn;
 
 /// How long the program may take beside its turn.
@@ -30,13 +29,9 @@ pub(crate) struct RedisBenchmark {
 }
 
 impl RedisBenchmark {
-    /// Looks for it, to ask for this key of the server on this port.
-    ///
-    /// # Errors
-    /// Where it is not installed.
-    pub(crate) fn find(port: u16, key: String, connections: u32) -> Result<Self, BenchError> {
-        let program = programs::redis_benchmark()?;
-        Ok(Self { program, port, key, connections, rate: Cell::new(None) })
+    /// A program that asks for this key of the server on this port.
+    pub(crate) fn new(program: PathBuf, port: u16, key: String, connections: u32) -> Self {
+        Self { program, port, key, connections, rate: Cell::new(None) }
     }
 
     /// One turn, about as long as the pace says.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use daybook_application::{Destination, Outcome, Receipt, Relay, Row, TaskDispatch, TaskRequest};
+use daybook_application::{
+    Destination, Outcome, Receipt, Relay, Row, Search, TaskDispatch, TaskRequest,
+};
 use daybook_events::{Journal, Position, RecordedEvent};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -12,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::orders::request;
-use super::parts::{Product, failed, new_tail, queue};
+use super::parts::{Now, Product, failed, new_tail, queue};
 use super::tasks::{kind, payload};
 use super::{Broker, Meter, Ran};
 use crate::error::BenchError;
@@ -32,7 +34,7 @@ pub(super) async fn put(product: &Product, broker: &Broker, count: u64) -> Resul
     let queue = Arc::new(queue(broker, None, 1, Arc::new(Notify::new())).await?);
 
     let stop = CancellationToken::new();
-    let dispatch = TaskDispatch::new(database.clone(), queue.clone());
+    let dispatch = TaskDispatch::new(database.clone(), queue.clone(), Arc::new(Now), Search::default());
     let destination = Arc::new(UntilHead { dispatch, head, reached: stop.clone() });
     // An end of the log that is empty: all is read from the database, as after a time without broker.
     let relay = Relay::new(NAME, journal.clone(), database, destination, new_tail());

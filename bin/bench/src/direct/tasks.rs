@@ -181,6 +181,10 @@ impl TaskQueue for UntilAll {
         self.queue.release(lease).await
     }
 
+    async fn backlog(&self) -> Result<u64, QueueError> {
+        self.queue.backlog().await
+    }
+
     async fn check(&self) -> Result<(), QueueError> {
         self.queue.check().await
     }

@@ -21,7 +21,7 @@ const COMMITS: u32 = 4;
 
 /// Measures and prints the figure.
 pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
-    let (server, pgbench) = (PostgresServer::start()?, Pgbench::find()?);
+    let (pgbench, server) = (Pgbench::find()?, PostgresServer::start()?);
     let commit = pgbench.commit(options, &server)?;
     let product = || turn(options, &server);
     let result =
@@ -38,7 +38,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
 
 /// What it comes to over HTTP: no goal of its own, but for how long it takes.
 pub(super) fn measure_over_http(options: &Options) -> Result<(), BenchError> {
-    let (server, pgbench) = (PostgresServer::start()?, Pgbench::find()?);
+    let (pgbench, server) = (Pgbench::find()?, PostgresServer::start()?);
     let commit = pgbench.commit(options, &server)?;
     let product = || create_orders_on(options, &server, CLIENTS);
     let result =

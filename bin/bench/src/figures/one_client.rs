@@ -15,7 +15,7 @@ const CONTROL: &str =
 
 /// Measures and prints the figure.
 pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
-    let (server, pgbench) = (PostgresServer::start()?, Pgbench::find()?);
+    let (pgbench, server) = (Pgbench::find()?, PostgresServer::start()?);
     let product = || direct::on_postgres(options, &server.database()?, Work::Orders { clients: 1 });
     let result = alternate(options.rounds, product, || pgbench.inserts(options, &server, 1))?;
     let heading = Heading {
@@ -30,7 +30,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
 
 /// What it comes to over HTTP: no goal of its own.
 pub(super) fn measure_over_http(options: &Options) -> Result<(), BenchError> {
-    let (server, pgbench) = (PostgresServer::start()?, Pgbench::find()?);
+    let (pgbench, server) = (Pgbench::find()?, PostgresServer::start()?);
     let product = || create_orders_on(options, &server, 1);
     let result = alternate(options.rounds, product, || pgbench.inserts(options, &server, 1))?;
     let heading = Heading {

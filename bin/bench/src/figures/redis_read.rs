@@ -8,6 +8,7 @@ use crate::http;
 use crate::load::Load;
 use crate::options::Options;
 use crate::product::Product;
+use crate::programs;
 use crate::report::{self, Heading};
 use crate::rounds::{Turn, alternate};
 use crate::servers::PostgresServer;
@@ -16,6 +17,7 @@ const CONNECTIONS: u32 = 50;
 
 /// Measures and prints the figure.
 pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
+    let program = programs::redis_benchmark()?;
     let (postgres, redis) = (PostgresServer::start()?, Redis::start()?);
     let database = postgres.database()?;
     let product = Product::start_on(options, &database, Some(&redis.url()))?;
@@ -31,7 +33,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
     if value != reply.body() {
         return Err(BenchError::failed("the value in Redis is not the body of the reply"));
     }
-    let control = RedisBenchmark::find(redis.port(), key, CONNECTIONS)?;
+    let control = RedisBenchmark::new(program, redis.port(), key, CONNECTIONS);
 
     let load = Load {
         address: product.address(),

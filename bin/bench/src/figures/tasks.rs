@@ -8,15 +8,17 @@ use crate::options::Options;
 use crate::report::{self, Heading};
 use crate::rounds::{alternate, as_float};
 
-/// As many at a time as someone would set for short tasks (`--tasks`; the default is 8, for mail servers).
+/// As many at a time as someone would set for short tasks, where `DAYBOOK_TASKS` does not say otherwise. The product's
+/// own default is 8.
 const CONCURRENCY: u32 = 128;
 
 /// Measures and prints the figure.
 pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
+    let concurrency = options.daybook_number("DAYBOOK_TASKS")?.unwrap_or(CONCURRENCY);
     let (servers, count) = (Brokered::start()?, count(options));
     let product = || {
         let (database, broker) = (servers.postgres.database()?, servers.queue());
-        let work = Work::Tasks { broker: broker.clone(), count, concurrency: CONCURRENCY };
+        let work = Work::Tasks { broker: broker.clone(), count, concurrency };
         let turn = direct::with_broker(options, &database, work)?;
         servers.expect_and_remove(&broker, 0)?;
         let open = "SELECT count(*)::float8 FROM tasks WHERE state <> 'done' OR attempts <> 1";
@@ -28,7 +30,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
         }
         Ok(turn)
     };
-    let ahead = prefetch(CONCURRENCY);
+    let ahead = prefetch(concurrency);
     let control = || {
         let queue = servers.queue().queue;
         let (port, message) = (servers.port(), &servers.message);
@@ -38,7 +40,7 @@ pub(super) fn measure(options: &Options) -> Result<(), BenchError> {
 
     let mut notes = servers.notes(options);
     notes.push(format!(
-        "product: {CONCURRENCY} tasks at a time; each is recorded as running and as done, and acknowledged alone"
+        "product: {concurrency} tasks at a time; each is recorded as running and as done, and acknowledged alone"
     ));
     notes.push(format!(
         "control: up to 64 messages acknowledged together; both: {ahead} fetched ahead, at most {WINDOW} unconfirmed"

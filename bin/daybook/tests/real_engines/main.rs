@@ -28,6 +28,7 @@ mod known_programs;
 mod known_routes;
 #[path = "../black_box/operators.rs"]
 mod operators;
+mod lost_waits;
 mod others;
 #[path = "../black_box/others_things.rs"]
 mod others_things;

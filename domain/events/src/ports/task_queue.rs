@@ -70,6 +70,12 @@ pub trait TaskQueue: Send + Sync {
     /// [`QueueError::Unavailable`]; [`LeaseLost`] inside.
     async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError>;
 
+    /// How many tasks are there to be leased now.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn backlog(&self) -> Result<u64, QueueError>;
+
     /// Whether the queue can be used now.
     ///
     /// # Errors

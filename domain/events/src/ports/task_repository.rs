@@ -20,6 +20,13 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError>;
 
+    /// At most `limit` tasks that had to wait for their time, and that nobody has taken although it
+    /// was before `before`; longest overdue first.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError>;
+
     /// A page of tasks, newest first.
     ///
     /// # Errors
