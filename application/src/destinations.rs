@@ -131,7 +131,10 @@ impl TaskDispatch {
         if overdue.is_empty() || self.queue.backlog().await? > 0 {
             return Ok(());
         }
-        tracing::warn!(tasks = overdue.len(), "tasks that waited are overdue; they are put on the queue again");
+        tracing::warn!(
+            tasks = overdue.len(),
+            "tasks that waited are overdue; they are put on the queue again"
+        );
         self.queue.enqueue(&overdue.into_iter().map(queued).collect::<Vec<_>>()).await
     }
 }

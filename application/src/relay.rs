@@ -116,8 +116,7 @@ impl Relay {
             };
             if let Some(last) = events.last().map(|event| event.position) {
                 // What comes next is read while these are taken.
-                let (taken, next) =
-                    tokio::join!(self.destination.take(&events), self.after(last));
+                let (taken, next) = tokio::join!(self.destination.take(&events), self.after(last));
                 taken?;
                 progress.position = last;
                 ahead = next.ok().filter(|events| !events.is_empty());

@@ -19,8 +19,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::Database;
-use crate::completions::Completions;
 use crate::accounts::{restored, stored};
+use crate::completions::Completions;
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;

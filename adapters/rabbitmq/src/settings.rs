@@ -15,9 +15,10 @@ pub struct RabbitSettings {
     pub url: String,
     /// The queue that tasks are on; the names of the other queues begin with it.
     pub queue: String,
-    /// Whether the queue of tasks is a quorum queue: replicated, and faster with many senders. A
-    /// program that declares it without arguments, as the known ones do, is then refused by the
-    /// broker: the queue can't be shared with them.
+    /// Whether the queues are quorum queues: replicated, faster with many senders, and no task that
+    /// waits for its time is lost when the broker dies. They take `RabbitMQ` 3.10 or later. A
+    /// program that declares the queue without arguments, as the known ones do, is then refused by
+    /// the broker: it can't be shared with them.
     pub quorum: bool,
     /// How many tasks are fetched ahead of being acknowledged: at least as many as are done at a
     /// time.

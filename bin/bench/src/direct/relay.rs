@@ -34,7 +34,8 @@ pub(super) async fn put(product: &Product, broker: &Broker, count: u64) -> Resul
     let queue = Arc::new(queue(broker, None, 1, Arc::new(Notify::new())).await?);
 
     let stop = CancellationToken::new();
-    let dispatch = TaskDispatch::new(database.clone(), queue.clone(), Arc::new(Now), Search::default());
+    let dispatch =
+        TaskDispatch::new(database.clone(), queue.clone(), Arc::new(Now), Search::default());
     let destination = Arc::new(UntilHead { dispatch, head, reached: stop.clone() });
     // An end of the log that is empty: all is read from the database, as after a time without broker.
     let relay = Relay::new(NAME, journal.clone(), database, destination, new_tail());

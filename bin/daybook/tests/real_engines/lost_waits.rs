@@ -17,7 +17,9 @@ struct Now;
 impl Clock for Now {
     fn now(&self) -> Timestamp {
         let (seconds, nanos) = Uuid::now_v7().get_timestamp().unwrap().to_unix();
-        Timestamp::from_micros(i64::try_from(seconds * 1_000_000 + u64::from(nanos / 1_000)).unwrap())
+        Timestamp::from_micros(
+            i64::try_from(seconds * 1_000_000 + u64::from(nanos / 1_000)).unwrap(),
+        )
     }
 }
 
@@ -52,8 +54,7 @@ async fn a_task_that_was_lost_while_it_waited_is_done() {
         created_at: clock.now(),
     };
     records.enqueue(std::slice::from_ref(&task)).await.unwrap();
-    let search =
-        Search { every: Duration::from_millis(100), overdue: Duration::from_millis(200) };
+    let search = Search { every: Duration::from_millis(100), overdue: Duration::from_millis(200) };
     let database = Arc::new(database);
     let dispatch = TaskDispatch::new(
         Arc::clone(&database) as _,

@@ -26,9 +26,9 @@ mod drain;
 mod known_programs;
 #[path = "../black_box/known_routes.rs"]
 mod known_routes;
+mod lost_waits;
 #[path = "../black_box/operators.rs"]
 mod operators;
-mod lost_waits;
 mod others;
 #[path = "../black_box/others_things.rs"]
 mod others_things;
