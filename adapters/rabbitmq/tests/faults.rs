@@ -77,7 +77,7 @@ async fn sent_tasks_survive(quorum: bool) {
     queue.close().await;
     assert!(acknowledged.len() > 100);
     let raw = Raw::connect(&settings.url).await;
-    while let Some((properties, body)) = raw.get("tasks").await {
+    for (properties, body) in raw.all("tasks").await {
         assert_eq!(body, b"hello");
         acknowledged.remove(properties.message_id().unwrap());
     }
@@ -136,7 +136,7 @@ async fn what_was_not_confirmed_is_sent_again() {
     sent.unwrap();
     queue.close().await;
     let (raw, mut ids) = (Raw::connect(&settings.url).await, HashSet::new());
-    while let Some((properties, _)) = raw.get("tasks").await {
+    for (properties, _) in raw.all("tasks").await {
         ids.insert(properties.message_id().unwrap().clone());
     }
     assert_eq!(ids.len(), tasks.len());

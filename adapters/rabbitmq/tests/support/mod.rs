@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amqprs::channel::{
-    BasicGetArguments, BasicPublishArguments, Channel, QueueDeclareArguments, QueueDeleteArguments,
+    BasicAckArguments, BasicConsumeArguments, BasicPublishArguments, BasicQosArguments, Channel,
+    QueueDeclareArguments, QueueDeleteArguments,
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{BasicProperties, FieldTable};
@@ -128,10 +129,41 @@ impl Raw {
         until("a message", async || self.get(queue).await).await
     }
 
+    /// The next message, if there is one, acknowledged.
     pub(crate) async fn get(&self, queue: &str) -> Option<(BasicProperties, Vec<u8>)> {
-        let arguments = BasicGetArguments::new(queue).no_ack(true).finish();
-        let (_, properties, body) = self.channel.basic_get(arguments).await.unwrap()?;
-        Some((properties, body))
+        self.take(queue, self.count(queue).await.min(1)).await.pop()
+    }
+
+    /// Every message there is, acknowledged.
+    pub(crate) async fn all(&self, queue: &str) -> Vec<(BasicProperties, Vec<u8>)> {
+        self.take(queue, self.count(queue).await).await
+    }
+
+    async fn count(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareArguments::new(queue).passive(true).finish();
+        self.channel.queue_declare(passive).await.unwrap().unwrap().1
+    }
+
+    /// By a consumer: the library's `basic_get` now and then loses a race against itself.
+    async fn take(&self, queue: &str, count: u32) -> Vec<(BasicProperties, Vec<u8>)> {
+        let mut taken = Vec::new();
+        if count == 0 {
+            return taken;
+        }
+        let channel = self.connection.open_channel(None).await.unwrap();
+        let ahead = count.min(1_000).try_into().unwrap();
+        channel.basic_qos(BasicQosArguments::new(0, ahead, false)).await.unwrap();
+        let consume = BasicConsumeArguments::new(queue, "");
+        let (_, mut messages) = channel.basic_consume_rx(consume).await.unwrap();
+        for _ in 0..count {
+            let next = tokio::time::timeout(DEADLINE, messages.recv()).await;
+            let message = next.unwrap().unwrap();
+            let ack = BasicAckArguments::new(message.deliver.unwrap().delivery_tag(), false);
+            channel.basic_ack(ack).await.unwrap();
+            taken.push((message.basic_properties.unwrap(), message.content.unwrap()));
+        }
+        channel.close().await.unwrap();
+        taken
     }
 
     /// Removes a queue and all that come with it.

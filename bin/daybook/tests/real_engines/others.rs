@@ -3,12 +3,14 @@
 use std::process::{Command, Stdio};
 
 use amqprs::BasicProperties;
-use amqprs::channel::{BasicGetArguments, BasicPublishArguments, Channel, QueueDeclareArguments};
+use amqprs::channel::{
+    BasicConsumeArguments, BasicPublishArguments, Channel, QueueDeclareArguments,
+};
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use daybook_services::RabbitMq;
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Server, eventually};
+use crate::support::{Folder, PATIENCE, Server, eventually};
 
 /// What `redis-cli` prints, as it prints to a program.
 #[track_caller]
@@ -136,14 +138,13 @@ async fn a_plain_client_puts_tasks_on_the_queue_and_takes_them() {
         let enqueued = folder.start_with(&["enqueue", "--interval", "10ms"], &variables).ended();
         assert!(enqueued.status.success(), "{enqueued:?}");
     });
+    let consume = BasicConsumeArguments::new("tasks", "").no_ack(true).finish();
+    let (_, mut taken) = channel.basic_consume_rx(consume).await.unwrap();
     for n in 1..=5 {
-        let (got, properties, body) = channel
-            .basic_get(BasicGetArguments::new("tasks").no_ack(true).finish())
-            .await
-            .unwrap()
-            .unwrap();
-        let text = String::from_utf8(body).unwrap();
-        assert_eq!(text, format!("Task #{n}: Send email to user{n}@example.com"), "{got:?}");
+        let message = tokio::time::timeout(PATIENCE, taken.recv()).await.unwrap().unwrap();
+        let text = String::from_utf8(message.content.unwrap()).unwrap();
+        assert_eq!(text, format!("Task #{n}: Send email to user{n}@example.com"));
+        let properties = message.basic_properties.unwrap();
         assert_eq!(properties.content_type().map(String::as_str), Some("text/plain"));
         assert_eq!(properties.delivery_mode(), Some(2));
     }
