@@ -138,7 +138,7 @@ async fn a_plain_client_puts_tasks_on_the_queue_and_takes_them() {
         let enqueued = folder.start_with(&["enqueue", "--interval", "10ms"], &variables).ended();
         assert!(enqueued.status.success(), "{enqueued:?}");
     });
-    let consume = BasicConsumeArguments::new("tasks", "").no_ack(true).finish();
+    let consume = BasicConsumeArguments::new("tasks", "").manual_ack(false).finish();
     let (_, mut taken) = channel.basic_consume_rx(consume).await.unwrap();
     for n in 1..=5 {
         let message = tokio::time::timeout(PATIENCE, taken.recv()).await.unwrap().unwrap();
