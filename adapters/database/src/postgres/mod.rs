@@ -242,13 +242,14 @@ fn connections(options: PgConnectOptions, most: u32) -> sea_orm::DatabaseConnect
 async fn look_at_version(db: &impl ConnectionTrait) -> Result<(), Result<String, DbErr>> {
     let sql = "SELECT current_setting('server_version_num')::integer AS number";
     let number: Option<i32> = scalar(db, sql, "number").await.map_err(Err)?;
-    match number {
-        Some(number) if number < OLDEST => Err(Ok(format!(
-            "the server is PostgreSQL {}; version 15 or later is needed",
-            number / 10_000
-        ))),
-        _ => Ok(()),
-    }
+    number.and_then(too_old).map_or(Ok(()), |reason| Err(Ok(reason)))
+}
+
+/// Why a server with this version number is not used.
+fn too_old(number: i32) -> Option<String> {
+    (number < OLDEST).then(|| {
+        format!("the server is PostgreSQL {}; version 15 or later is needed", number / 10_000)
+    })
 }
 
 fn explain_db(error: &DbErr, options: &PgConnectOptions) -> String {
@@ -284,5 +285,20 @@ fn explain(error: &sqlx::Error, options: &PgConnectOptions) -> String {
         }
         (sqlx::Error::PoolTimedOut, _) => "the server does not answer; is it there?".to_owned(),
         (other, _) => other.to_string().replace('\n', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_told_from_one_that_is_not() {
+        let reason = too_old(140_012);
+        assert_eq!(
+            reason.as_deref(),
+            Some("the server is PostgreSQL 14; version 15 or later is needed")
+        );
+        assert_eq!([150_000, 150_019, 180_001].map(too_old), [None, None, None]);
     }
 }
