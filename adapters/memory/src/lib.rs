@@ -3,7 +3,7 @@
 //!
 //! [`MemoryCache`] may only serve reads where no other process writes to the database; the
 //! composition root sees to that. [`MemoryBus`] reaches the subscribers of this process; those of
-//! others are told by their own relay.
+//! others are told by their own announcer.
 //!
 //! It knows the ports of `daybook-events` and nothing else. A port that can be kept in memory gets
 //! a file here and a line for its contract suite in `tests/contract.rs`.
