@@ -21,6 +21,7 @@ use crate::engines::{Bounds, Engines, connect_redis, database};
 use crate::serve::{RELAY, outside_relay};
 use crate::startup::{StartupError, StopSignal, say};
 use crate::system::{SystemClock, Uuids};
+use crate::wrap::Wrap;
 
 /// How long tasks in hand may take when a worker has to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,10 +39,11 @@ pub(crate) async fn migrate(common: &CommonOptions) -> Result<(), StartupError> 
 pub(crate) async fn work(
     common: &CommonOptions,
     options: &WorkerOptions,
+    wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
     let mut signals = StopSignal::listen()?;
     let rabbit = rabbit_settings(&common.amqp, options.tasks.get())?;
-    let engines = Engines::open(common).await?;
+    let engines = Engines::open(common, wrap).await?;
     let stop = CancellationToken::new();
     // Whatever is new comes from another process.
     let new_tasks = Arc::new(Notify::new());
@@ -50,7 +52,7 @@ pub(crate) async fn work(
     let clock = Arc::clone(&engines.clock);
     let queue = queue(rabbit, Some(records.clone()), Arc::clone(&clock), Arc::clone(&new_tasks))?
         .unwrap_or(Queue::Database(records));
-    let worker = worker(options, GRACE, queue.port(), clock, new_tasks)?;
+    let worker = worker(options, GRACE, engines.for_worker(&queue), clock, new_tasks)?;
     if let Queue::RabbitMq(rabbit) = &queue {
         let connected = tokio::select! {
             connected = rabbit.connect_patiently() => Some(connected),
@@ -79,8 +81,9 @@ fn failed(error: impl std::fmt::Display) -> StartupError {
 pub(crate) async fn publish(
     common: &CommonOptions,
     options: &PublishOptions,
+    wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
-    let engines = Engines::open(common).await?;
+    let engines = Engines::open(common, wrap).await?;
     let one = NonZeroUsize::MIN;
     let (commands, appender) =
         engines.commands(engines.reads(None), &Bounds { queue: one, batch: one, states: one });
@@ -142,6 +145,7 @@ async fn handed_on(journal: &dyn Journal<Row>, position: Position) {
 pub(crate) async fn subscribe(
     common: &CommonOptions,
     options: &SubscribeOptions,
+    wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
     let mut signals = StopSignal::listen()?;
     // What comes now, from whoever publishes, is heard on the channel. What was, is in the log.
@@ -156,7 +160,7 @@ pub(crate) async fn subscribe(
             }
         }
         (_, after) => {
-            let engines = Engines::open(common).await?;
+            let engines = Engines::open(common, wrap).await?;
             let journal = engines.ports().journal;
             let position = match after {
                 Some(position) => Position::new(position),
@@ -214,13 +218,14 @@ async fn print_messages(
 pub(crate) async fn enqueue(
     common: &CommonOptions,
     options: &EnqueueOptions,
+    wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
     let (clock, ids) = (Arc::new(SystemClock), Uuids);
     let rabbit = rabbit_settings(&common.amqp, 1)?;
     // RabbitMQ keeps tasks by itself: whoever takes them records them.
     let engines = match rabbit {
         Some(_) => None,
-        None => Some(Engines::open(common).await?),
+        None => Some(Engines::open(common, wrap).await?),
     };
     let records = engines.as_ref().map(Engines::task_records);
     let queue = queue(rabbit, records, Arc::clone(&clock) as Arc<dyn Clock>, Arc::default())?;

@@ -23,6 +23,7 @@ use crate::engines::queue::{Queue, mail_server, queue, rabbit_settings, worker};
 use crate::engines::{Bounds, Engines, database, rate};
 use crate::signing_key::signing_key;
 use crate::startup::{StartupError, StopSignal, say};
+use crate::wrap::Wrap;
 use running::{Running, Stop};
 
 /// How many batches of events a subscriber may be behind before it reads them from the journal.
@@ -36,6 +37,7 @@ const TASK_RELAY: &str = "tasks";
 pub(crate) async fn serve(
     common: &CommonOptions,
     options: &ServeOptions,
+    wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
     let settings = database::settings(&common.database)?;
     let _held = database::hold(&settings)?;
@@ -47,7 +49,7 @@ pub(crate) async fn serve(
         options.signing_key_file.clone().filter(|file| !file.as_os_str().is_empty());
     let beside = database::key_beside(&settings)?;
     let tokens = Tokens::new(signing_key(configured_key.as_deref(), &beside)?);
-    let engines = Engines::open(common).await?;
+    let engines = Engines::open(common, wrap).await?;
 
     let shared = engines.redis.clone().map(Shared::on);
     let cache = cache(&settings, shared.as_ref(), options);
@@ -61,7 +63,8 @@ pub(crate) async fn serve(
     let clock = Arc::clone(&engines.clock);
     let queue = queue(rabbit, Some(records.clone()), Arc::clone(&clock), Arc::clone(&new_tasks))?
         .unwrap_or(Queue::Database(records));
-    let worker = worker(&options.worker, options.drain, queue.port(), clock, new_tasks)?;
+    let worker =
+        worker(&options.worker, options.drain, engines.for_worker(&queue), clock, new_tasks)?;
 
     let bus = Arc::new(MemoryBus::new(BUS_BATCHES));
     let limits =

@@ -13,13 +13,15 @@ use daybook_application::{
     Appender, AppenderSettings, AppenderTask, Commands, Passwords, Ports, ReadCache, Reads, Tail,
 };
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Heard, Watch};
-use daybook_events::{Cache, Clock, Election, IdSource};
+use daybook_events::{Cache, Clock, Election, IdSource, TaskQueue};
 use daybook_redis::Redis;
 use tokio::sync::Notify;
 
 use crate::cli::CommonOptions;
+use crate::engines::queue::Queue;
 use crate::startup::StartupError;
 use crate::system::{SystemClock, Uuids};
+use crate::wrap::Wrap;
 
 pub(crate) use redis::connect as connect_redis;
 
@@ -38,6 +40,7 @@ pub(crate) struct Engines {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     pub tail: Arc<Tail>,
+    wrap: Arc<dyn Wrap>,
 }
 
 /// Bounds of a process's appender and cache.
@@ -49,13 +52,16 @@ pub(crate) struct Bounds {
 
 impl Engines {
     /// Opens the database, and begins to connect to Redis.
-    pub(crate) async fn open(options: &CommonOptions) -> Result<Self, StartupError> {
+    pub(crate) async fn open(
+        options: &CommonOptions,
+        wrap: Arc<dyn Wrap>,
+    ) -> Result<Self, StartupError> {
         let redis = connect_redis(&options.redis)?;
         let settings = database::settings(&options.database)?;
         let database = database::open(&options.database, &settings).await?;
         let tail = Arc::new(Tail::new(TAIL));
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(Uuids));
-        Ok(Self { settings, database, redis, clock, ids, tail })
+        Ok(Self { settings, database, redis, clock, ids, tail, wrap })
     }
 
     fn port<T: ?Sized>(&self, port: impl Fn(Arc<Database>) -> Arc<T>) -> Arc<T> {
@@ -64,7 +70,7 @@ impl Engines {
 
     pub(crate) fn ports(&self) -> Ports {
         Ports {
-            journal: self.port(|d| d),
+            journal: self.wrap.journal(self.port(|d| d)),
             accounts: self.port(|d| d),
             orders: self.port(|d| d),
             holders: self.port(|d| d),
@@ -83,6 +89,11 @@ impl Engines {
         DatabaseQueue::new(self.database.clone(), Arc::clone(&self.clock))
     }
 
+    /// The queue as a worker gets it.
+    pub(crate) fn for_worker(&self, queue: &Queue) -> Arc<dyn TaskQueue> {
+        self.wrap.queue(queue.port())
+    }
+
     /// Hears of what other instances commit, for as long as it is kept.
     pub(crate) fn watch(&self, new_tasks: Arc<Notify>) -> Watch {
         let tail = Arc::clone(&self.tail);
@@ -97,8 +108,11 @@ impl Engines {
     }
 
     pub(crate) fn reads(&self, cache: Option<(Arc<dyn Cache>, Duration)>) -> Reads {
-        let cache =
-            cache.map(|(cache, ttl)| ReadCache { cache, ttl, absent_ttl: ABSENT_TTL.min(ttl) });
+        let cache = cache.map(|(cache, ttl)| ReadCache {
+            cache: self.wrap.cache(cache),
+            ttl,
+            absent_ttl: ABSENT_TTL.min(ttl),
+        });
         Reads::new(self.port(|d| d), self.port(|d| d), cache)
     }
 
