@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{ElectionError, Lead};
-use sea_orm::sqlx::sqlite::{SqliteAutoVacuum, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::Connection as _;
+use sea_orm::sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
@@ -136,7 +139,18 @@ async fn connect(
             .pragma("wal_autocheckpoint", "4000")
             .statement_cache_capacity(512)
     });
+    options.map_sqlx_sqlite_before_acquire(|connection, _| {
+        Box::pin(std::future::ready(Ok(is_at_rest(connection))))
+    });
     sea_orm::Database::connect(options).await.map_err(|error| explain(settings, &error))
+}
+
+/// Whether no transaction is open, as far as the driver knows; otherwise the connection is given up.
+///
+/// Where the disk is full, `SQLite` may end a transaction by itself. The driver then still believes in it,
+/// and takes the next for a part of it: that part would be acknowledged and never committed.
+fn is_at_rest(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }
 
 /// Finds damage before anything is built on it.
@@ -162,4 +176,34 @@ fn explain(settings: &SqliteSettings, error: &DbErr) -> OpenError {
         return OpenError::Damaged(database);
     }
     OpenError::Unusable { database, reason: reason.replace('\n', " ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+
+    async fn positions(pool: &Pool) -> Option<i64> {
+        scalar(pool, "SELECT count(*) AS count FROM checkpoints", "count").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_has_ended_by_itself_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = SqliteSettings { file: folder.path().join("daybook.db"), readers: 1 };
+        let (_sqlite, writer, readers) = open(&settings, Migrate::Up).await.unwrap();
+        for number in 1..=3 {
+            let ended = writer.begin(immediate()).await.unwrap();
+            // As SQLite does it where the disk is full: the driver is not told.
+            ended.execute_unprepared("ROLLBACK").await.unwrap();
+            drop(ended);
+            drop(writer.begin(immediate()).await.unwrap());
+            let next = writer.begin(immediate()).await.unwrap();
+            let insert = format!("INSERT INTO checkpoints VALUES ('{number}', 1)");
+            next.execute_unprepared(&insert).await.unwrap();
+            next.commit().await.unwrap();
+            assert_eq!(positions(&readers).await, Some(number));
+        }
+    }
 }
