@@ -51,7 +51,7 @@ pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{PasswordError, Passwords};
 pub use probe::Probe;
 pub use queries::{Queries, QueryError};
-pub use reads::{ReadCache, Reads};
+pub use reads::{ReadCache, Reads, Repair};
 pub use relay::{Destination, Relay};
 pub use row::{PostingRow, Row};
 pub use states::{Key, States};

@@ -4,6 +4,10 @@
 //! cache with it; who misses at that moment waits for the same reply, here or on another instance.
 //! A write tells the cache before it is acknowledged, and that voids the ticket: so no read is
 //! older than a write that was acknowledged before it began.
+//!
+//! After the cache was out of reach, nothing in it is believed until it was put right.
+
+mod trust;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +16,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use daybook_accounts::{Account, AccountId, AccountRepository};
-use daybook_events::{Cache, CacheError, Cached, HolderId, Lookup, RecordedEvent, Ticket, Version};
+use daybook_events::{
+    Cache, CacheError, Cached, HolderId, Journal, Lookup, RecordedEvent, Ticket, Version,
+};
 use daybook_orders::{Order, OrderId, OrderRepository};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -20,8 +26,10 @@ use rand::Rng;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use trust::Trust;
+
 use crate::views::{AccountView, OrderView, encode};
-use crate::{Caller, QueryError};
+use crate::{Caller, QueryError, Row};
 
 /// How long someone else's fetch is waited for, before the database is read all the same.
 const WAIT: Duration = Duration::from_millis(250);
@@ -40,7 +48,21 @@ pub struct ReadCache {
     pub ttl: Duration,
     /// How long it is remembered that there is nothing.
     pub absent_ttl: Duration,
+    /// Who puts the cache right where a writer could not; none where the cache is never out of reach.
+    pub repair: Option<Repair>,
 }
+
+/// The relay that tells the cache of every event.
+#[derive(Clone)]
+pub struct Repair {
+    /// Where the relay's checkpoint is.
+    pub journal: Arc<dyn Journal<Row>>,
+    /// The relay's name.
+    pub relay: &'static str,
+}
+
+/// Higher than every version there is.
+const HIGHEST: Version = Version::new(i64::MAX.unsigned_abs());
 
 type Flight = Shared<BoxFuture<'static, Result<Cached, QueryError>>>;
 
@@ -51,6 +73,7 @@ pub struct Reads {
     orders: Arc<dyn OrderRepository>,
     cache: Option<ReadCache>,
     flights: Arc<Flights>,
+    trust: Arc<Trust>,
 }
 
 /// The fetches of this process that are under way, by their tickets.
@@ -116,7 +139,7 @@ impl Reads {
         orders: Arc<dyn OrderRepository>,
         cache: Option<ReadCache>,
     ) -> Self {
-        Self { accounts, orders, cache, flights: Arc::default() }
+        Self { accounts, orders, cache, flights: Arc::default(), trust: Arc::default() }
     }
 
     /// The JSON of an account the caller may see; `None` where there is none.
@@ -158,6 +181,23 @@ impl Reads {
         self.written(What::Order(order.id, order.holder_id), of_order(order)).await;
     }
 
+    /// Drops what is cached of an account, whatever it is.
+    pub(crate) async fn account_doubted(&self, id: AccountId, holder: HolderId) {
+        self.doubted(What::Account(id, holder)).await;
+    }
+
+    /// Drops what is cached of an order, whatever it is.
+    pub(crate) async fn order_doubted(&self, id: OrderId, holder: HolderId) {
+        self.doubted(What::Order(id, holder)).await;
+    }
+
+    async fn doubted(&self, what: What) {
+        let Some(cache) = &self.cache else { return };
+        if let Err(error) = cache.cache.invalidate(&what.key(), HIGHEST).await {
+            tracing::debug!(%error, "the cache was not told to forget; the relay will tell it");
+        }
+    }
+
     async fn written(&self, what: What, value: Cached) {
         let Some(cache) = &self.cache else { return };
         let ttl = cache.ttl_of(&value);
@@ -178,13 +218,15 @@ impl Reads {
     }
 
     async fn read(&self, what: What) -> Result<Option<Bytes>, QueryError> {
-        let Some(cache) = &self.cache else {
+        let Some(cache) = self.cache.as_ref().filter(|cache| self.trust.covers(cache)) else {
             return self.load(what).await.map(|loaded| loaded.value);
         };
         let key = what.key();
         let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
         loop {
             let ticket = match cache.cache.get(&key).await {
+                // An outage may have ended just before this was asked.
+                Ok(Lookup::Hit(_)) if !self.trust.covers(cache) => break,
                 Ok(Lookup::Hit(hit)) => return Ok(hit.value),
                 Ok(Lookup::Miss(ticket)) => {
                     return self.begin_flight(cache, key, what, ticket).await.map(|l| l.value);

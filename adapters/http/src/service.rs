@@ -49,7 +49,8 @@ pub struct ServiceParts {
     pub engines: Engines,
     /// Cancelled when streams are to end.
     pub stop: CancellationToken,
-    /// Cancelled when the service takes no new work.
+    /// Cancelled when the service is about to stop: it is not ready any more, and every answer is the
+    /// last of its connection, so that clients go elsewhere.
     pub draining: CancellationToken,
 }
 
@@ -90,7 +91,7 @@ impl Service {
             limits: parts.limits,
             engines: parts.engines,
             stop: parts.stop,
-            draining: parts.draining,
+            draining: parts.draining.clone(),
         };
         let api = described(groups(context));
         let docs = api.swagger_ui_html();
@@ -100,6 +101,7 @@ impl Service {
             document: fixed(document.into(), "application/json", None),
             routes,
             ids,
+            draining: parts.draining,
         };
         let guarded =
             CatchPanic::new().with_handler(|_| Problem::new(Kind::Internal).into_response());
@@ -201,6 +203,7 @@ struct Whole<A, D> {
     document: D,
     routes: Arc<Routes>,
     ids: Arc<dyn IdSource>,
+    draining: CancellationToken,
 }
 
 impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
@@ -228,6 +231,9 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
             headers.insert(REQUEST_ID, id);
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if self.draining.is_cancelled() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response)
     }
 }

@@ -86,6 +86,10 @@ impl Cache for RedisCache {
         .await
     }
 
+    fn outages(&self) -> u64 {
+        self.redis.outages()
+    }
+
     async fn check(&self) -> Result<(), CacheError> {
         self.redis.check().await.map_err(unavailable)
     }

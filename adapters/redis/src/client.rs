@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     /// Calls failed: is it still there?
     pub(crate) doubted: Notify,
     failures: AtomicU32,
+    outages: AtomicU64,
     state: watch::Sender<State>,
 }
 
@@ -69,6 +70,9 @@ pub(crate) enum State {
 
 impl Shared {
     pub(crate) fn set(&self, state: State) {
+        if matches!(state, State::Stalled(_) | State::Down(_)) {
+            self.outages.fetch_add(1, Ordering::SeqCst);
+        }
         self.failures.store(0, Ordering::Relaxed);
         self.state.send_replace(state);
     }
@@ -91,6 +95,7 @@ impl Shared {
     }
 
     fn failed(&self) {
+        self.outages.fetch_add(1, Ordering::SeqCst);
         self.failures.fetch_add(1, Ordering::Relaxed);
         if self.is_doubted() {
             self.doubted.notify_one();
@@ -130,6 +135,7 @@ impl Redis {
             channels: Arc::new(Channels::new()),
             doubted: Notify::new(),
             failures: AtomicU32::new(0),
+            outages: AtomicU64::new(0),
             state: watch::Sender::new(State::Starting),
         });
         let events_channel = settings.events_channel.into();
@@ -150,6 +156,11 @@ impl Redis {
                 Err(RedisTrouble::not_answering(&shared.address))
             }
         }
+    }
+
+    /// How often a call failed, or the connection was lost or stalled.
+    pub(crate) fn outages(&self) -> u64 {
+        self.shared().outages.load(Ordering::SeqCst)
     }
 
     /// Does something with the connection, within `limit`; at once not, where it is down, or

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daybook_accounts::AccountId;
 use daybook_events::{
     Entry, EntryOutcome, HolderId, IdempotencyRecord, JournalError, Metadata, Position,
     RecordedEvent, StoredOutcome, StreamId, Timestamp, Version,
 };
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
 use lru::LruCache;
 use tokio::sync::Notify;
 
@@ -21,6 +24,8 @@ use crate::{CommandError, Decision, Key, Outcome, Reads, Receipt, Rejection, Row
 /// was killed is back by then, mostly.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(15);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(200);
+/// How many entries the cache is told of at a time.
+const TOLD_AT_ONCE: usize = 64;
 
 pub(super) struct Batcher {
     ports: Ports,
@@ -217,11 +222,11 @@ impl Batcher {
         states: &States,
     ) -> Vec<Waiting> {
         // States that a conflict or a replay went into were never written.
-        let spoilt: HashSet<&Key> = decided
+        let spoilt: HashSet<Key> = decided
             .iter()
             .zip(&outcomes)
             .filter(|(_, outcome)| !matches!(outcome, EntryOutcome::Committed { .. }))
-            .flat_map(|(one, _)| &one.touched)
+            .flat_map(|(one, _)| one.touched.iter().cloned())
             .collect();
         let kept: HashSet<Key> = decided
             .iter()
@@ -229,7 +234,7 @@ impl Batcher {
             .filter(|key| !spoilt.contains(key))
             .cloned()
             .collect();
-        for key in spoilt {
+        for key in &spoilt {
             self.known.pop(key);
         }
         for key in kept {
@@ -238,7 +243,7 @@ impl Batcher {
             }
         }
 
-        self.fill_caches(&entries, &outcomes).await;
+        self.fill_caches(&decided, &entries, &outcomes, states, &spoilt).await;
         let (mut again, mut committed, mut has_tasks) = (Vec::new(), Vec::new(), false);
         let mut answers = Vec::with_capacity(decided.len());
         for ((one, entry), outcome) in decided.into_iter().zip(entries).zip(outcomes) {
@@ -270,12 +275,38 @@ impl Batcher {
         again
     }
 
-    async fn fill_caches(&self, entries: &[Entry<Row>], outcomes: &[EntryOutcome]) {
-        let rows = entries
-            .iter()
-            .zip(outcomes)
-            .filter(|(_, outcome)| matches!(outcome, EntryOutcome::Committed { .. }))
-            .flat_map(|(entry, _)| &entry.rows);
+    /// Tells the cache what anybody is about to learn from an answer: what was written, and what a
+    /// refusal or a repeated answer was based on, which another instance may have written without
+    /// coming to tell the cache.
+    async fn fill_caches(
+        &self,
+        decided: &[Decided],
+        entries: &[Entry<Row>],
+        outcomes: &[EntryOutcome],
+        states: &States,
+        spoilt: &HashSet<Key>,
+    ) {
+        let mut news: Vec<BoxFuture<'_, ()>> = Vec::new();
+        for ((one, entry), outcome) in decided.iter().zip(entries).zip(outcomes) {
+            match outcome {
+                EntryOutcome::Committed { .. } if !entry.events.is_empty() => {
+                    news.push(self.tell_of_rows(&entry.rows).boxed());
+                }
+                EntryOutcome::Committed { .. } | EntryOutcome::Replayed(_) => {
+                    // What a repeated answer was based on may be newer than what is known here.
+                    let is_replay = matches!(outcome, EntryOutcome::Replayed(_));
+                    let touched: HashSet<_> = one.touched.iter().collect();
+                    news.extend(touched.into_iter().map(|key| {
+                        self.tell_of(states.get(key), is_replay || spoilt.contains(key)).boxed()
+                    }));
+                }
+                EntryOutcome::Conflict => {}
+            }
+        }
+        stream::iter(news).buffer_unordered(TOLD_AT_ONCE).collect::<()>().await;
+    }
+
+    async fn tell_of_rows(&self, rows: &[Row]) {
         for row in rows {
             match row {
                 // Nobody can have asked for what did not exist: its id was not known to anyone.
@@ -287,6 +318,26 @@ impl Batcher {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Tells what an answer was based on; where that is in doubt, only that what is cached is, too.
+    async fn tell_of(&self, state: Option<&State>, in_doubt: bool) {
+        match state {
+            Some(State::Account(account)) if in_doubt => {
+                self.reads.account_doubted(account.id, account.holder_id).await;
+            }
+            Some(State::Account(account)) => self.reads.account_written(account).await,
+            Some(State::Order(order)) if in_doubt => {
+                self.reads.order_doubted(order.id, order.holder_id).await;
+                // Its cancellation may have given money back.
+                let payer = order.payment.as_ref().and_then(|payment| payment.account_id);
+                if let Some(id) = payer.map(AccountId::from_uuid) {
+                    self.reads.account_doubted(id, order.holder_id).await;
+                }
+            }
+            Some(State::Order(order)) => self.reads.order_written(order).await,
+            Some(State::Topic(_) | State::Task(_) | State::EmailTaken) | None => {}
         }
     }
 }
@@ -315,7 +366,7 @@ fn missing_payers(states: &States, seen: &HashSet<Key>) -> HashSet<Key> {
 fn payer(states: &States, key: &Key) -> Option<Key> {
     let State::Order(order) = states.get(key)? else { return None };
     let account = order.refundable()?.account_id?;
-    Some(Key::Account(daybook_accounts::AccountId::from_uuid(account)))
+    Some(Key::Account(AccountId::from_uuid(account)))
 }
 
 /// The account that a decision on these keys may give money back to: it depends on it as well.

@@ -582,7 +582,7 @@ async fn a_write_is_in_the_cache_before_it_is_acknowledged_and_a_first_version_i
         Ok(())
     });
     let ttl = Duration::from_mins(1);
-    let cache = ReadCache { cache: Arc::new(cache), ttl, absent_ttl: ttl };
+    let cache = ReadCache { cache: Arc::new(cache), ttl, absent_ttl: ttl, repair: None };
     let store = Arc::new(FakeStore::new());
     let mut process = Process::new(&store, SETTINGS, Some(cache));
     process.run();
@@ -590,8 +590,57 @@ async fn a_write_is_in_the_cache_before_it_is_acknowledged_and_a_first_version_i
     assert_eq!(puts.load(Ordering::Relaxed), 0);
     process.execute(withdraw(1, "1")).await.unwrap();
     assert_eq!(puts.load(Ordering::Relaxed), 1);
-    process.execute(withdraw(1, "1000")).await.unwrap();
-    assert_eq!(puts.load(Ordering::Relaxed), 1);
+}
+
+/// A cache that holds what it was told by `put`, and notes of what it was told by `invalidate`.
+fn noting_cache(notes: &Arc<std::sync::Mutex<Vec<String>>>) -> ReadCache {
+    let mut cache = MockCache::new();
+    let noted = Arc::clone(notes);
+    cache.expect_put().returning(move |key, value, _| {
+        noted.lock().unwrap().push(format!("{key} is at {}", value.version));
+        Ok(())
+    });
+    let noted = Arc::clone(notes);
+    cache.expect_invalidate().returning(move |key, _| {
+        noted.lock().unwrap().push(format!("{key} is forgotten"));
+        Ok(())
+    });
+    let ttl = Duration::from_mins(1);
+    ReadCache { cache: Arc::new(cache), ttl, absent_ttl: ttl, repair: None }
+}
+
+#[tokio::test]
+async fn a_refusal_tells_the_cache_what_it_was_based_on() {
+    let store = Arc::new(FakeStore::new());
+    let other = Process::running(&store);
+    other.execute(open(1)).await.unwrap();
+    // It was committed, and the cache was not told: its instance has no cache here.
+    other.execute(withdraw(1, "60")).await.unwrap();
+
+    let notes = Arc::default();
+    let mut process = Process::new(&store, SETTINGS, Some(noting_cache(&notes)));
+    process.run();
+    let refused = process.execute(withdraw(1, "60")).await.unwrap();
+    assert_eq!(refused.result, REFUSED);
+    let key = format!("account:{}:user:{}", account_id(1), holder(ME));
+    assert_eq!(*notes.lock().unwrap(), [format!("{key} is at 2")]);
+}
+
+#[tokio::test]
+async fn a_repeated_answer_makes_the_cache_forget_what_it_was_about() {
+    let store = Arc::new(FakeStore::new());
+    let other = Process::running(&store);
+    other.execute(open(1)).await.unwrap();
+    // It was committed, and its instance came to neither telling the cache nor answering.
+    soon(other.submit_keyed(withdraw(1, "1"), keyed("k", 1)).outcome()).await.unwrap();
+
+    let notes = Arc::default();
+    let mut process = Process::new(&store, SETTINGS, Some(noting_cache(&notes)));
+    process.run();
+    let again = process.submit_keyed(withdraw(1, "1"), keyed("k", 1));
+    assert!(soon(again.outcome()).await.unwrap().replayed);
+    let key = format!("account:{}:user:{}", account_id(1), holder(ME));
+    assert_eq!(*notes.lock().unwrap(), [format!("{key} is forgotten")]);
 }
 
 #[tokio::test]

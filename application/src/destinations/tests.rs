@@ -18,7 +18,7 @@ fn of(stream: StreamId, version: u64, owner: Option<HolderId>) -> Arc<RecordedEv
 
 fn reads(cache: MockCache) -> Reads {
     let ttl = std::time::Duration::from_secs(1);
-    let cache = ReadCache { cache: Arc::new(cache), ttl, absent_ttl: ttl };
+    let cache = ReadCache { cache: Arc::new(cache), ttl, absent_ttl: ttl, repair: None };
     Reads::new(Arc::new(FakeStore::new()), Arc::new(MockOrderRepository::new()), Some(cache))
 }
 

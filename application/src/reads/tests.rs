@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use daybook_accounts::{
     AccountName, AccountPage, AccountStatus, RepositoryError, StatementEntry, StatementPage,
 };
-use daybook_events::{CacheError, Timestamp};
+use daybook_events::{CacheError, Position, Timestamp};
 use daybook_orders::{MockOrderRepository, OrderStatus};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::*;
-use crate::fakes::{account, caller, holder, soon};
+use crate::fakes::{FakeStore, account, caller, event, holder, soon};
 
 const TTL: Duration = Duration::from_mins(10);
 const ABSENT_TTL: Duration = Duration::from_secs(5);
@@ -24,6 +24,8 @@ struct FakeCache {
     entries: Mutex<HashMap<String, (Known, Duration)>>,
     tickets: AtomicU64,
     down: AtomicBool,
+    outages: AtomicU64,
+    out_of_reach_when_asked: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -48,12 +50,19 @@ impl FakeCache {
         let down = self.down.load(Ordering::Relaxed);
         if down { Err(CacheError("unplugged".to_owned())) } else { Ok(()) }
     }
+
+    fn has_been_out_of_reach(&self) {
+        self.outages.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[async_trait]
 impl Cache for FakeCache {
     async fn get(&self, key: &str) -> Result<Lookup, CacheError> {
         self.up()?;
+        if self.out_of_reach_when_asked.swap(false, Ordering::Relaxed) {
+            self.has_been_out_of_reach();
+        }
         let mut entries = self.entries.lock().unwrap();
         Ok(match entries.get(key) {
             Some((Known::Reply(cached), _)) => Lookup::Hit(cached.clone()),
@@ -104,6 +113,10 @@ impl Cache for FakeCache {
             entries.remove(key);
         }
         Ok(())
+    }
+
+    fn outages(&self) -> u64 {
+        self.outages.load(Ordering::Relaxed)
     }
 
     async fn check(&self) -> Result<(), CacheError> {
@@ -203,6 +216,10 @@ fn closed(account: &Account) -> Account {
 
 /// `account` is stored, and `permits` look-ups are answered at once.
 fn given(account: Account, permits: usize) -> Setting {
+    given_with(account, permits, None)
+}
+
+fn given_with(account: Account, permits: usize, repair: Option<Repair>) -> Setting {
     let accounts = Arc::new(FakeAccounts {
         now: Mutex::new(vec![account]),
         mood: Mutex::new(Mood::Fine),
@@ -210,8 +227,12 @@ fn given(account: Account, permits: usize) -> Setting {
         gate: Semaphore::new(permits),
     });
     let cache = Arc::new(FakeCache::default());
-    let read_cache =
-        ReadCache { cache: Arc::clone(&cache) as Arc<dyn Cache>, ttl: TTL, absent_ttl: ABSENT_TTL };
+    let read_cache = ReadCache {
+        cache: Arc::clone(&cache) as Arc<dyn Cache>,
+        ttl: TTL,
+        absent_ttl: ABSENT_TTL,
+        repair,
+    };
     let orders = Arc::new(MockOrderRepository::new());
     let reads = Reads::new(Arc::clone(&accounts) as _, orders, Some(read_cache));
     Setting { accounts, cache, reads }
@@ -508,7 +529,7 @@ async fn an_order_goes_through_the_cache_as_well() {
     let stored = order.clone();
     orders.expect_find().times(2).returning(move |_| Ok(vec![stored.clone()]));
     let Setting { accounts, cache, .. } = given(mine().0, 9);
-    let cache = ReadCache { cache, ttl: TTL, absent_ttl: ABSENT_TTL };
+    let cache = ReadCache { cache, ttl: TTL, absent_ttl: ABSENT_TTL, repair: None };
     let reads = Reads::new(accounts, Arc::new(orders), Some(cache));
     let read = async |number| {
         let found = reads.order(&caller(number), order.id).await.unwrap();
@@ -521,4 +542,88 @@ async fn an_order_goes_through_the_cache_as_well() {
     reads.order_written(&paid).await;
     assert!(read(7).await.unwrap().contains("PAID"));
     assert_eq!(read(8).await, None);
+}
+
+const RELAY: &str = "cache";
+
+/// `account` is cached, and after that was renamed; the cache was out of reach and is back, with
+/// the relay that tells it not so far.
+async fn after_an_outage(account: &Account) -> (Setting, Arc<FakeStore>) {
+    let store = Arc::new(FakeStore::new());
+    let repair = Repair { journal: Arc::clone(&store) as _, relay: RELAY };
+    let setting = given_with(account.clone(), 999, Some(repair));
+    setting.read(account.id).await;
+    setting.accounts.set(renamed(account, "Savings"));
+    store.add_events([event(1, None)]);
+    setting.cache.has_been_out_of_reach();
+    (setting, store)
+}
+
+async fn long_after() {
+    tokio::time::sleep(Duration::from_mins(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_the_cache_is_not_believed_before_the_relay_has_told_it_everything() {
+    let (account, id) = mine();
+    let (setting, store) = after_an_outage(&account).await;
+    for _ in 0..3 {
+        assert!(setting.read(id).await.unwrap().contains("Savings"));
+        long_after().await;
+    }
+    assert_eq!(setting.accounts.finds(), 4);
+
+    // What the relay does.
+    setting.reads.account_written(&renamed(&account, "Savings")).await;
+    store.save_checkpoint(RELAY, Position::new(1)).await.unwrap();
+    long_after().await;
+    for _ in 0..3 {
+        assert!(setting.read(id).await.unwrap().contains("Savings"));
+    }
+    assert_eq!(setting.accounts.finds(), 4, "the cache is believed again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_while_the_last_is_overcome_begins_it_anew() {
+    let (account, id) = mine();
+    let (setting, store) = after_an_outage(&account).await;
+    store.save_checkpoint(RELAY, Position::new(1)).await.unwrap();
+    setting.read(id).await;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        setting.cache.has_been_out_of_reach();
+        setting.read(id).await;
+    }
+    assert_eq!(setting.accounts.finds(), 7);
+    long_after().await;
+    setting.read(id).await;
+    assert_eq!(setting.accounts.finds(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_log_can_not_be_read_the_cache_is_not_believed() {
+    let (account, id) = mine();
+    let (setting, store) = after_an_outage(&account).await;
+    store.save_checkpoint(RELAY, Position::new(1)).await.unwrap();
+    store.set_unreadable(true);
+    setting.read(id).await;
+    long_after().await;
+    assert!(setting.read(id).await.unwrap().contains("Savings"));
+    assert_eq!(setting.accounts.finds(), 3);
+    store.set_unreadable(false);
+    long_after().await;
+    setting.read(id).await;
+    assert_eq!(setting.accounts.finds(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_begins_while_the_cache_is_asked_makes_its_answer_void() {
+    let (account, id) = mine();
+    let store = Arc::new(FakeStore::new());
+    let repair = Repair { journal: Arc::clone(&store) as _, relay: RELAY };
+    let setting = given_with(account.clone(), 999, Some(repair));
+    setting.read(id).await;
+    setting.accounts.set(renamed(&account, "Savings"));
+    setting.cache.out_of_reach_when_asked.store(true, Ordering::Relaxed);
+    assert!(setting.read(id).await.unwrap().contains("Savings"));
 }

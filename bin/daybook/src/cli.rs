@@ -189,6 +189,10 @@ pub(crate) struct ServeOptions {
     /// How long requests and tasks in hand may take when the server has to stop
     #[arg(long, env = "DAYBOOK_DRAIN", default_value = "10s", value_parser = parse_duration)]
     pub drain: Duration,
+    /// How long the server still takes requests after SIGTERM while `/health/ready` says that it is
+    /// stopping, so that whoever shares out the load has time to see it
+    #[arg(long, env = "DAYBOOK_SHUTDOWN_DELAY", default_value = "1s", value_parser = parse_duration)]
+    pub shutdown_delay: Duration,
     /// How long remembered outcomes of idempotency keys are kept
     #[arg(long, env = "DAYBOOK_KEEP_OUTCOMES", default_value = "48h", value_parser = parse_duration)]
     pub keep_outcomes: Duration,

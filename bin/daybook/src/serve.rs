@@ -31,7 +31,7 @@ const BUS_BATCHES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
 const FORGET_IDLE_EVERY: Duration = Duration::from_mins(1);
 /// Under these names the relays lead, and remember how far they have come.
 pub(crate) const RELAY: &str = "relay";
-const CACHE_RELAY: &str = "cache";
+pub(crate) const CACHE_RELAY: &str = "cache";
 const TASK_RELAY: &str = "tasks";
 
 pub(crate) async fn serve(
@@ -112,6 +112,11 @@ pub(crate) async fn serve(
     let failed = tokio::select! {
         signal = signals.heard() => {
             tracing::info!(signal, "stopping: requests and tasks in hand are finished first");
+            stop.draining.cancel();
+            if StopSignal::is_of_a_manager(signal) {
+                // A second signal means now.
+                let _ = tokio::time::timeout(options.shutdown_delay, signals.heard()).await;
+            }
             None
         }
         part = running.failure() => Some(part),

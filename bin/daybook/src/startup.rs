@@ -101,4 +101,9 @@ impl StopSignal {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+
+    /// Whether it is a manager of services that sends this signal, and not someone at a terminal.
+    pub(crate) fn is_of_a_manager(signal: &str) -> bool {
+        signal == "SIGTERM"
+    }
 }

@@ -1,7 +1,7 @@
 //! Databases on a PostgreSQL server.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::server::tail;
@@ -13,20 +13,42 @@ use crate::{ServiceError, find, postgres};
 /// # Errors
 /// Where the server does not answer or has such a database, or `psql` is not installed.
 pub fn create_database_on(url: &str, name: &str) -> Result<String, ServiceError> {
-    let psql = postgres::psql().ok_or(ServiceError::Missing {
+    create_with(&psql()?, url, name)
+}
+
+/// Has statements carried out in the database that a `postgres://` URL leads to; what they answer, a line
+/// for each row.
+///
+/// # Errors
+/// Where the server does not answer or refuses one, or `psql` is not installed.
+pub fn ask_database(url: &str, statements: &str) -> Result<String, ServiceError> {
+    run(&psql()?, url, statements, "did not carry out what it was told")
+}
+
+fn psql() -> Result<PathBuf, ServiceError> {
+    postgres::psql().ok_or(ServiceError::Missing {
         what: "psql",
         hint: "install the package postgresql-client (Debian, Ubuntu, Alpine), postgresql (Fedora, Arch) or \
                libpq (Homebrew)",
-    })?;
-    create_with(&psql, url, name)
+    })
 }
 
 pub(crate) fn create_with(psql: &Path, url: &str, name: &str) -> Result<String, ServiceError> {
     let created = with_database(url, name).ok_or(ServiceError::Url)?;
     // `template0` is never in use, so that many can do this at once.
     let statement = format!("CREATE DATABASE \"{}\" TEMPLATE template0", name.replace('"', "\"\""));
+    run(psql, url, &statement, "did not create the database").map(|_| created)
+}
+
+fn run(
+    psql: &Path,
+    url: &str,
+    statements: &str,
+    problem: &'static str,
+) -> Result<String, ServiceError> {
     let output = Command::new(psql)
-        .args(["--no-psqlrc", "--quiet", "--no-password", "--dbname", url, "--command", &statement])
+        .args(["--no-psqlrc", "--quiet", "--no-password", "--tuples-only", "--no-align"])
+        .args(["--set", "ON_ERROR_STOP=1", "--dbname", url, "--command", statements])
         .env_clear()
         .env("PATH", find::search_path())
         .env("PGCONNECT_TIMEOUT", "10")
@@ -34,10 +56,10 @@ pub(crate) fn create_with(psql: &Path, url: &str, name: &str) -> Result<String, 
         .output()
         .map_err(ServiceError::system("running psql"))?;
     if output.status.success() {
-        return Ok(created);
+        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
     }
     let log = tail(&String::from_utf8_lossy(&output.stderr));
-    Err(ServiceError::Failed { what: "psql", problem: "did not create the database", log })
+    Err(ServiceError::Failed { what: "psql", problem, log })
 }
 
 /// The URL with another database.

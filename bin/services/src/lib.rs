@@ -27,7 +27,7 @@ mod server;
 mod shared;
 mod supervisor;
 
-pub use crate::database::create_database_on;
+pub use crate::database::{ask_database, create_database_on};
 pub use crate::error::ServiceError;
 pub use crate::postgres::Postgres;
 pub use crate::proxy::Proxy;

@@ -11,6 +11,7 @@ const OPEN: u8 = 0;
 const STALLED: u8 = 1;
 const CUT: u8 = 2;
 const ENDED: u8 = 3;
+const MUTE: u8 = 4;
 /// How often a stalled connection looks whether it may go on.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -58,6 +59,17 @@ impl Proxy {
     /// Keeps every connection and hands nothing on, in either direction.
     pub fn stall(&self) {
         self.shared.set(STALLED);
+    }
+
+    /// Hands on what clients send; a connection is cut when the server answers on it, and the answer is
+    /// thrown away.
+    pub fn cut_answers(&self) {
+        self.shared.set(MUTE);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Makes connections again, and hands on what has waited.
@@ -112,18 +124,21 @@ impl Shared {
             (server.try_clone()?, client.try_clone()?),
         ];
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).extend([client, server]);
-        for (from, to) in ways {
+        for ((from, to), answers) in ways.into_iter().zip([false, true]) {
             let shared = Arc::clone(self);
-            thread::spawn(move || shared.hand_on(from, to));
+            thread::spawn(move || shared.hand_on(from, to, answers));
         }
         Ok(())
     }
 
-    fn hand_on(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn hand_on(&self, mut from: TcpStream, mut to: TcpStream, answers: bool) {
         let mut buffer = [0; 16 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             while self.is(STALLED) {
                 thread::sleep(TICK);
+            }
+            if answers && self.is(MUTE) {
+                break;
             }
             if to.write_all(buffer.get(..count).unwrap_or_default()).is_err() {
                 break;

@@ -50,7 +50,11 @@ signal() {
 
 slay() {
     running || return 0
-    processes=$(signal STOP "$server")
+    # A list of children is complete only where all of them are stopped: the first may lack some.
+    processes=
+    until [ "$(signal STOP "$server")" = "$processes" ]; do
+        processes=$(signal STOP "$server")
+    done
     # shellcheck disable=SC2086
     kill -s KILL $processes
     for process in $processes; do
@@ -89,4 +93,10 @@ while read -r order; do
 done
 
 if [ "$end" = KILL ]; then slay; else ask "$end" 100; fi
-if [ -n "$folder" ]; then rm -rf "$folder"; fi
+[ -n "$folder" ] || exit
+# Something that is just ending may have put a file there meanwhile.
+left=100
+until rm -rf "$folder" || [ "$left" = 0 ]; do
+    sleep 0.1
+    left=$((left - 1))
+done

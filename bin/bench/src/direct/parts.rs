@@ -80,6 +80,7 @@ fn commands(database: &Database, cached: bool) -> (Commands, AppenderTask) {
         cache: Arc::new(MemoryCache::new(CACHE_BYTES)),
         ttl: CACHE_TTL,
         absent_ttl: ABSENT_TTL,
+        repair: None,
     });
     let reads = Reads::new(shared.clone(), shared.clone(), cache);
     let ports = Ports {

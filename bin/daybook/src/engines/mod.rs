@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{
-    Appender, AppenderSettings, AppenderTask, Commands, Passwords, Ports, ReadCache, Reads, Tail,
+    Appender, AppenderSettings, AppenderTask, Commands, Passwords, Ports, ReadCache, Reads, Repair,
+    Tail,
 };
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Heard, Watch};
 use daybook_events::{Cache, Clock, Election, IdSource, TaskQueue};
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::cli::CommonOptions;
 use crate::engines::queue::Queue;
+use crate::serve::CACHE_RELAY;
 use crate::startup::StartupError;
 use crate::system::{SystemClock, Uuids};
 use crate::wrap::Wrap;
@@ -28,7 +30,7 @@ pub(crate) use redis::connect as connect_redis;
 /// How many events of the last commits stay in memory for those who follow the log.
 const TAIL: usize = 8_192;
 /// How often a command is decided again when others moved what it depends on.
-const DECISIONS: u32 = 8;
+const DECISIONS: u32 = 64;
 /// How long it is remembered that there is no such account or order.
 const ABSENT_TTL: Duration = Duration::from_mins(1);
 
@@ -112,6 +114,7 @@ impl Engines {
             cache: self.wrap.cache(cache),
             ttl,
             absent_ttl: ABSENT_TTL.min(ttl),
+            repair: Some(Repair { journal: self.ports().journal, relay: CACHE_RELAY }),
         });
         Reads::new(self.port(|d| d), self.port(|d| d), cache)
     }

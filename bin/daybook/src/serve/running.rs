@@ -15,7 +15,8 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// Streams end, requests in flight are answered, then what they have led to is finished.
+    /// Nothing is accepted any more, streams end, requests in flight are answered, then what they have
+    /// led to is finished.
     pub(super) async fn drain(self, server: JoinHandle<()>, running: Running, patience: Duration) {
         self.draining.cancel();
         self.streams.cancel();

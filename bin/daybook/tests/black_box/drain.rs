@@ -51,3 +51,31 @@ fn idle_connections_and_open_streams_are_not_waited_for() {
     notifications.until_its_end();
     drop(idle);
 }
+
+#[test]
+fn it_is_not_ready_before_it_takes_no_more_requests_and_its_answers_close_their_connections() {
+    let folder = Folder::new();
+    let server = Server::start_with(&folder, &[("DAYBOOK_SHUTDOWN_DELAY", "1h")]);
+    let client = server.register("ada@example.com");
+    let account = client.open_account("Daily", "EUR", &json!("1.00"));
+    let head = |path: &str, token: Option<&str>| {
+        let mut wire = Wire::to(server.address());
+        let token = token.map(|it| format!("Authorization: Bearer {it}\r\n")).unwrap_or_default();
+        wire.write(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}\r\n"));
+        wire.head().to_lowercase()
+    };
+    let path = format!("/accounts/{account}");
+    assert!(!head(&path, Some(client.token())).contains("connection: close"));
+
+    server.signal(Signal::TERM);
+    eventually("it says that it is stopping", || {
+        head("/health/ready", None).starts_with("http/1.1 503 ").then_some(())
+    });
+    let answer = head(&path, Some(client.token()));
+    assert!(answer.starts_with("http/1.1 200 "), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+
+    // Who sends another signal does not want to wait.
+    let ended = server.terminate();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}

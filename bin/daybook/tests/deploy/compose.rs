@@ -266,8 +266,9 @@ fn compose_files_are_whole() {
 
 #[test]
 fn containers_may_do_no_more_than_they_need() {
-    let drain = known_settings().get("DAYBOOK_DRAIN").unwrap().clone().unwrap();
-    let drain = humantime::parse_duration(&drain).unwrap();
+    let known = known_settings();
+    let time = |name: &str| humantime::parse_duration(known[name].as_ref().unwrap()).unwrap();
+    let drain = time("DAYBOOK_SHUTDOWN_DELAY") + time("DAYBOOK_DRAIN");
     for compose in [production(), with_mail()] {
         assert_sound(&exposure_faults(&compose, drain));
         assert_sound(&secret_faults(&compose));

@@ -66,6 +66,7 @@ impl Subject {
             cache: Arc::new(MemoryCache::new(1 << 20)),
             ttl: Duration::from_mins(10),
             absent_ttl: Duration::from_mins(1),
+            repair: None,
         };
         let reads = Reads::new(shared.clone(), shared.clone(), Some(cache));
         let ports = Ports {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Whether a process runs; one that is dead and not yet buried doesn't.
 pub(crate) fn runs(pid: u32) -> bool {

@@ -85,6 +85,12 @@ pub trait Cache: Send + Sync {
     /// [`CacheError`] where the cache can't be told.
     async fn invalidate(&self, key: &str, version: Version) -> Result<(), CacheError>;
 
+    /// How often, so far, the cache could not be used from here. Meanwhile writes may not have been
+    /// told to it: what it knows afterwards may be old.
+    fn outages(&self) -> u64 {
+        0
+    }
+
     /// Whether the cache can be used now.
     ///
     /// # Errors

@@ -1,0 +1,74 @@
+//! Whether what is cached can be believed.
+//!
+//! While a cache is out of reach, writes succeed all the same and are not told to it. When it is back it
+//! may still have what was there before. The relay that tells it of every event puts that right; until it
+//! has come as far as the log was when everybody could reach the cache again, reads go to the database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use daybook_events::JournalError;
+
+use super::{ReadCache, Repair};
+
+/// By then every instance that could not reach the cache has noticed that it can, and tells it of its
+/// writes again.
+const SETTLED: Duration = Duration::from_secs(4);
+/// How often it is looked how far the relay has come.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How many outages of the cache have been overcome.
+#[derive(Default)]
+pub(super) struct Trust {
+    overcome: AtomicU64,
+    recovering: AtomicBool,
+}
+
+impl Trust {
+    /// Whether there was no outage since the cache was last known to be right. After one, it is begun to
+    /// make sure.
+    pub(super) fn covers(self: &Arc<Self>, cache: &ReadCache) -> bool {
+        let Some(repair) = &cache.repair else { return true };
+        if cache.cache.outages() == self.overcome.load(Ordering::SeqCst) {
+            return true;
+        }
+        if !self.recovering.swap(true, Ordering::SeqCst) {
+            let (trust, cache, repair) = (Arc::clone(self), cache.clone(), repair.clone());
+            // It ends with the process at the latest.
+            tokio::spawn(async move { trust.recover(&cache, &repair).await });
+        }
+        false
+    }
+
+    async fn recover(&self, cache: &ReadCache, repair: &Repair) {
+        loop {
+            let outages = cache.cache.outages();
+            tokio::time::sleep(SETTLED).await;
+            let same = || cache.cache.outages() == outages;
+            if same() && cache.cache.check().await.is_ok() && is_caught_up(repair, same).await {
+                self.overcome.store(outages, Ordering::SeqCst);
+                self.recovering.store(false, Ordering::SeqCst);
+                tracing::info!("the cache is right again; reads are answered from it");
+                return;
+            }
+        }
+    }
+}
+
+/// Waits until the relay is as far as the log is now; false where something comes between.
+async fn is_caught_up(repair: &Repair, undisturbed: impl Fn() -> bool) -> bool {
+    let Ok(head) = repair.journal.head().await else { return false };
+    while undisturbed() {
+        match is_at(repair, head).await {
+            Ok(true) => return undisturbed(),
+            Ok(false) => tokio::time::sleep(LOOK_EVERY).await,
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+async fn is_at(repair: &Repair, head: daybook_events::Position) -> Result<bool, JournalError> {
+    Ok(repair.journal.checkpoint(repair.relay).await? >= head)
+}

@@ -1,0 +1,49 @@
+//! The trials.
+
+mod backlog;
+mod connection_cut;
+mod disk_full;
+mod instances;
+mod one_order;
+mod planted;
+mod readers;
+mod rebuild;
+mod redis;
+mod relay;
+mod rolling_restart;
+mod server_killed;
+mod service_killed;
+mod subscribers;
+mod tasks;
+
+use crate::run::Trial;
+
+const TRIALS: [Trial; 17] = [
+    service_killed::TRIAL,
+    server_killed::POSTGRES,
+    server_killed::REDIS,
+    server_killed::RABBITMQ,
+    redis::TRIAL,
+    connection_cut::TRIAL,
+    connection_cut::CLIENTS,
+    tasks::TRIAL,
+    disk_full::TRIAL,
+    readers::TRIAL,
+    one_order::TRIAL,
+    instances::TRIAL,
+    rebuild::TRIAL,
+    rolling_restart::TRIAL,
+    subscribers::TRIAL,
+    relay::TRIAL,
+    backlog::TRIAL,
+];
+
+/// All trials, in the order in which they are run.
+pub fn all() -> impl Iterator<Item = &'static Trial> {
+    TRIALS.iter().chain(&planted::TRIALS)
+}
+
+/// The trial with this name.
+pub fn named(name: &str) -> Option<&'static Trial> {
+    all().find(|trial| trial.name.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,92 @@
+//! Redis forgets, restarts and stands still, under readers that must never see something old.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::subscribers::Subscriber;
+use crate::check::Checks;
+use crate::client::Client;
+use crate::crowd::Crowd;
+use crate::error::{Outcome, ensure};
+use crate::run::{Round, Run, Tally, Trial};
+use crate::site::{Engines, Servers, Site, free_address};
+
+pub(super) const TRIAL: Trial = Trial {
+    name: "r3",
+    title: "Redis is flushed, restarted, paused; no stale read, no gap in a stream",
+    short: 9,
+    full: 100,
+    run,
+};
+
+fn run(run: &Run) -> Outcome<Tally> {
+    let servers = Servers::start(Engines::Postgres)?;
+    let pause = Duration::from_secs(run.size(30, 3));
+    stale_reads(run, &servers, &Site::on(&servers)?, |round| match round.number % 3 {
+        0 => flush(&servers, round),
+        1 => Ok(servers.redis.restart()?),
+        _ => {
+            servers.redis.pause()?;
+            std::thread::sleep(pause);
+            Ok(servers.redis.resume()?)
+        }
+    })
+}
+
+/// Reads on two instances while `hurt` is done to their Redis.
+pub(crate) fn stale_reads(
+    run: &Run,
+    servers: &Servers,
+    site: &Site,
+    mut hurt: impl FnMut(&mut Round) -> Outcome,
+) -> Outcome<Tally> {
+    let mut tally = Tally::default();
+    let addresses = [free_address()?, free_address()?];
+    let instances = [site.serve(addresses[0])?, site.serve(addresses[1])?];
+    let client = Client::register(&addresses, "ada@example.com")?;
+    let streams: Vec<_> = (0..4)
+        .map(|number| Subscriber::start(&client.starting_at(number), "/events/stream?after=0"))
+        .collect();
+    let mut checks = Checks::default();
+    run.rounds(run.dose, |round| {
+        let crowd = Crowd { clients: 24, accounts: 2, reads: 75, abandoned: 0, seed: round.seed };
+        let deeds = crowd.run(&client, || {
+            round.wait(100, 200);
+            hurt(round)?;
+            round.wait(200, 300);
+            Ok(())
+        })?;
+        tally.add("faults", 1);
+        let reads = deeds.all.len() - deeds.acknowledged();
+        tally.add("reads", reads);
+        ensure(deeds.interruptions == 0, || {
+            format!("{} requests were not answered: {:?}", deeds.interruptions, deeds.interruption)
+        })?;
+        checks.round(&deeds, &client, &mut tally)
+    })?;
+    let head = checks.position();
+    for stream in streams {
+        stream.until(head)?;
+        tally.add("streams without a gap", 1);
+    }
+    drop(instances);
+    site.verify()?;
+    let _ = servers;
+    Ok(tally)
+}
+
+fn flush(servers: &Servers, round: &mut Round) -> Outcome {
+    use std::io::{Read as _, Write as _};
+    for _ in 0..round.random.random_range(1..20) {
+        let mut connection =
+            std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, servers.redis.port()))?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        connection.write_all(b"FLUSHALL\r\n")?;
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer)?;
+        ensure(&answer == b"+OK\r\n", || "FLUSHALL was refused".to_owned())?;
+        round.wait(1, 20);
+    }
+    Ok(())
+}
