@@ -53,13 +53,26 @@ fn main() -> ExitCode {
     }
     let seed = cli.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     eprintln!("faults: seed {seed}");
-    let failed = chosen.iter().filter(|trial| !passes(trial, &cli, seed)).count();
-    println!("{} passed, {failed} failed", chosen.len() - failed);
+    let ended: Vec<_> = chosen.iter().map(|trial| report(trial, &cli, seed)).collect();
+    let count = |wanted| ended.iter().filter(|verdict| **verdict == wanted).count();
+    let failed = count(Verdict::Failed);
+    println!(
+        "{} passed, {failed} failed, {} skipped",
+        count(Verdict::Passed),
+        count(Verdict::Skipped)
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
+
 /// Runs a trial and reports on it.
-fn passes(trial: &Trial, cli: &Cli, seed: u64) -> bool {
+fn report(trial: &Trial, cli: &Cli, seed: u64) -> Verdict {
     let dose = cli.dose.unwrap_or(if cli.full { trial.full } else { trial.short });
     let progress = ProgressBar::new(u64::from(dose)).with_prefix(trial.name);
     if let Ok(style) = ProgressStyle::with_template("{prefix:14} {wide_bar} {pos}/{len} {elapsed}")
@@ -73,10 +86,16 @@ fn passes(trial: &Trial, cli: &Cli, seed: u64) -> bool {
     run.progress.finish_and_clear();
     let took = began.elapsed().as_secs_f64();
     match ended {
-        Ok(tally) => {
-            println!("PASS {:<14} {dose} × {}: {tally} ({took:.0} s)", trial.name, trial.title);
-            true
-        }
+        Ok(tally) => match tally.reason_to_skip() {
+            Some(reason) => {
+                println!("SKIP {:<14} {}: {reason}", trial.name, trial.title);
+                Verdict::Skipped
+            }
+            None => {
+                println!("PASS {:<14} {dose} × {}: {tally} ({took:.0} s)", trial.name, trial.title);
+                Verdict::Passed
+            }
+        },
         Err(failure) => {
             let full = if cli.full { " --full" } else { "" };
             println!("FAIL {:<14} {dose} × {}: {failure} ({took:.0} s)", trial.name, trial.title);
@@ -84,7 +103,7 @@ fn passes(trial: &Trial, cli: &Cli, seed: u64) -> bool {
                 "     again: cargo xtask faults {} --seed {seed} --dose {dose}{full}",
                 trial.name
             );
-            false
+            Verdict::Failed
         }
     }
 }

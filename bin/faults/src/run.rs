@@ -81,6 +81,7 @@ pub struct Tally {
     counts: Vec<(&'static str, u64)>,
     longest: Vec<(&'static str, Duration)>,
     remark: Option<String>,
+    skipped: Option<String>,
 }
 
 impl Tally {
@@ -99,6 +100,16 @@ impl Tally {
             Some((_, longest)) => *longest = time.max(*longest),
             None => self.longest.push((what, time)),
         }
+    }
+
+    /// A trial that can't be made on this machine, and why.
+    pub fn skipped(reason: String) -> Self {
+        Self { skipped: Some(reason), ..Self::default() }
+    }
+
+    /// Why the trial was not made, where it was not.
+    pub fn reason_to_skip(&self) -> Option<&str> {
+        self.skipped.as_deref()
     }
 
     /// Something to be shown with the rest; the first is kept.

@@ -168,6 +168,18 @@ impl Site {
         Process::start(command, outside)
     }
 
+    /// Why a process can't have a file system of its own here; `None` where it can.
+    ///
+    /// # Errors
+    /// Where the program that makes one can't be run.
+    pub fn no_small_room() -> Outcome<Option<String>> {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount"]);
+        let tried = command.args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output()?;
+        let reason = String::from_utf8_lossy(&tried.stderr).trim().to_owned();
+        Ok((!tried.status.success()).then_some(reason))
+    }
+
     /// Runs `daybook verify`.
     ///
     /// # Errors

@@ -50,6 +50,15 @@ enum Task {
         #[arg(last = true)]
         command: Vec<String>,
     },
+    /// Kills, cuts off, stops and fills up what Daybook runs on, and looks whether its promises hold.
+    ///
+    /// Short doses in a debug build, or the full ones (`--full`) in a release build. PostgreSQL, Redis and
+    /// RabbitMQ are installed where they are missing; every trial starts servers of its own.
+    Faults {
+        /// Handed on to daybook-faults, such as `r1 --seed 7` or `--full`; `--list` shows the trials.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Measures Daybook beside its controls, in a release build.
     Bench {
         /// Handed on to daybook-bench, such as `p1 --rounds 3`.
@@ -75,6 +84,11 @@ impl Task {
             }
             Self::Services { command } => return services(command),
             Self::Lint => lint(),
+            Self::Faults { args } => {
+                // They are there, and they can be started.
+                drop(Servers::all()?);
+                faults(args, &step::build_folder()?)
+            }
             Self::Bench { args } => bench(args, &step::build_folder()?),
         };
         Ok(step::run(&steps))
@@ -126,6 +140,17 @@ fn lint() -> Vec<Step> {
         Step::cargo("doc --workspace --all-features --no-deps")
             .env([("RUSTDOCFLAGS", "-D warnings")]),
     ]
+}
+
+/// The debug build is the one that the tests have made, with the features that are theirs.
+fn faults(args: Vec<String>, build_folder: &Path) -> Vec<Step> {
+    let (build, folder) = if args.iter().any(|arg| arg == "--full") {
+        ("build --release --package daybook --package daybook-faults", "release")
+    } else {
+        ("build --workspace --all-features --all-targets", "debug")
+    };
+    let program = build_folder.join(folder).join(format!("daybook-faults{EXE_SUFFIX}"));
+    vec![Step::cargo(build), Step::program(program).args(args)]
 }
 
 fn bench(args: Vec<String>, build_folder: &Path) -> Vec<Step> {
@@ -203,6 +228,29 @@ mod tests {
         let cli = Cli::try_parse_from(["xtask", "services"]);
         let Ok(Cli { task: Task::Services { command } }) = cli else { panic!("not the servers") };
         assert!(given(command, &[]).is_none());
+    }
+
+    #[test]
+    fn full_doses_are_tried_on_a_release_build() {
+        let steps = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' '));
+            let Ok(Cli { task: Task::Faults { args } }) = cli else { panic!("not the faults") };
+            lines(&faults(args, Path::new("target")))
+        };
+        assert_eq!(
+            steps("xtask faults r1 --full"),
+            [
+                "cargo build --release --package daybook --package daybook-faults".to_owned(),
+                format!("target/release/daybook-faults{EXE_SUFFIX} r1 --full"),
+            ]
+        );
+        assert_eq!(
+            steps("xtask faults r1 --seed 7"),
+            [
+                "cargo build --workspace --all-features --all-targets".to_owned(),
+                format!("target/debug/daybook-faults{EXE_SUFFIX} r1 --seed 7"),
+            ]
+        );
     }
 
     #[test]

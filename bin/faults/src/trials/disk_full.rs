@@ -31,6 +31,9 @@ const REFUSALS: usize = 20;
 const COMMANDS: usize = 5_000;
 
 fn run(run: &Run) -> Outcome<Tally> {
+    if let Some(reason) = Site::no_small_room()? {
+        return Ok(Tally::skipped(format!("no file system can be mounted here: {reason}")));
+    }
     let mut tally = Tally::default();
     let site = Site::embedded()?;
     let address = free_address()?;
