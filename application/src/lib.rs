@@ -38,7 +38,7 @@ mod views;
 mod worker;
 
 pub use announcer::Announcer;
-pub use appender::{Appender, AppenderSettings, AppenderTask, Ports, Submission};
+pub use appender::{Appender, AppenderSettings, AppenderTask, Load, Ports, Submission};
 pub use caller::{Caller, Request, RequestKey};
 pub use command::{Change, Command, CommandError, Decision, Outcome, Receipt, Rejection};
 pub use commands::{
@@ -50,7 +50,7 @@ pub use housekeeper::Housekeeper;
 pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{PasswordError, Passwords};
 pub use probe::Probe;
-pub use queries::{Queries, QueryError};
+pub use queries::{Progress, Queries, QueryError};
 pub use reads::{ReadCache, Reads, Repair};
 pub use relay::{Destination, Relay};
 pub use row::{PostingRow, Row};

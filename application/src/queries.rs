@@ -29,6 +29,15 @@ pub enum QueryError {
     Corrupt(String),
 }
 
+/// How far the log and those who read it are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The position of the last event.
+    pub head: Position,
+    /// The position up to which each has handed it on; past the head where that moved meanwhile.
+    pub relays: Vec<(&'static str, Position)>,
+}
+
 /// Everything a caller can ask. Another's thing is as if it were not there.
 #[derive(Clone)]
 pub struct Queries {
@@ -57,6 +66,19 @@ impl Queries {
         journal: Arc<dyn Journal<Row>>,
     ) -> Self {
         Self { reads, accounts, holders, orders, tasks, journal }
+    }
+
+    /// How far the log is, and how far readers with these names have come.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn progress(&self, readers: &[&'static str]) -> Result<Progress, QueryError> {
+        let head = self.journal.head().await?;
+        let mut relays = Vec::with_capacity(readers.len());
+        for reader in readers {
+            relays.push((*reader, self.journal.checkpoint(reader).await?));
+        }
+        Ok(Progress { head, relays })
     }
 
     /// The caller's own data; `None` for a holder that does not exist any more.

@@ -14,6 +14,7 @@ mod body;
 mod document;
 mod drain;
 mod limits;
+mod metrics;
 mod page;
 mod problem;
 mod reply;

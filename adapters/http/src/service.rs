@@ -26,6 +26,7 @@ use crate::api::{
 };
 use crate::auth::Authenticator;
 use crate::limits::RateLimits;
+use crate::metrics::{Answers, Metrics};
 use crate::problem::{Kind, Problem};
 use crate::request::{RequestId, Routes};
 use crate::token::Tokens;
@@ -47,6 +48,8 @@ pub struct ServiceParts {
     pub limits: Arc<RateLimits>,
     /// Which engine serves the database, the cache, the bus and the task queue.
     pub engines: Engines,
+    /// The names of the relays, whose progress is shown.
+    pub relays: Arc<[&'static str]>,
     /// Cancelled when streams are to end.
     pub stop: CancellationToken,
     /// Cancelled when the service is about to stop: it is not ready any more, and every answer is the
@@ -82,6 +85,14 @@ impl Service {
             limits: Arc::clone(&parts.limits),
             routes: Arc::clone(&routes),
         };
+        let answers = Answers::default();
+        let metrics = Metrics {
+            answers: answers.clone(),
+            commands: parts.commands.clone(),
+            queries: parts.queries.clone(),
+            engines: parts.engines.clone(),
+            relays: parts.relays,
+        };
         let context = Context {
             commands: parts.commands,
             queries: parts.queries,
@@ -99,6 +110,8 @@ impl Service {
             api: api.into_endpoint().data(Arc::new(authenticator)),
             docs: fixed(docs.into(), "text/html; charset=utf-8", Some(DOCS_POLICY)),
             document: fixed(document.into(), "application/json", None),
+            metrics: poem::get(metrics).boxed(),
+            answers,
             routes,
             ids,
             draining: parts.draining,
@@ -201,6 +214,8 @@ struct Whole<A, D> {
     api: A,
     docs: D,
     document: D,
+    metrics: BoxEndpoint<'static, Response>,
+    answers: Answers,
     routes: Arc<Routes>,
     ids: Arc<dyn IdSource>,
     draining: CancellationToken,
@@ -221,9 +236,11 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
             "/" => Ok(Redirect::see_other("/docs").into_response()),
             "/docs" => self.docs.call(request).await.map(IntoResponse::into_response),
             "/openapi.json" => self.document.call(request).await.map(IntoResponse::into_response),
+            "/metrics" => self.metrics.call(request).await,
             _ => self.api.call(request).instrument(span).await.map(IntoResponse::into_response),
         };
         let mut response = answered.unwrap_or_else(|error| self.problem(error, &path));
+        self.answers.count(response.status());
         let headers = response.headers_mut();
         if let Ok(id) =
             HeaderValue::from_str(id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))

@@ -72,6 +72,15 @@ impl fmt::Debug for Appender {
     }
 }
 
+/// How much is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// How many commands wait for the next batch.
+    pub waiting: usize,
+    /// How many may wait; past that they are refused.
+    pub limit: usize,
+}
+
 /// A command that was taken; its outcome comes later.
 #[derive(Debug)]
 pub struct Submission(oneshot::Receiver<Result<Outcome, CommandError>>);
@@ -119,6 +128,12 @@ impl Appender {
         let waiting = Waiting { command, request, entry, decisions: 0, reply };
         self.queue.try_send(waiting).map_err(|_| CommandError::Overloaded)?;
         Ok(Submission(outcome))
+    }
+
+    /// How many commands wait.
+    pub fn load(&self) -> Load {
+        let limit = self.queue.max_capacity();
+        Load { waiting: limit.saturating_sub(self.queue.capacity()), limit }
     }
 
     /// Hands in a command and waits for its outcome.

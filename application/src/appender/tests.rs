@@ -536,8 +536,10 @@ async fn a_full_queue_refuses_at_once() {
     let taken = [open(1), open(2)].map(|act| process.submit(act));
     let refused = process.appender.submit(Box::new(open(3)), Request::default());
     assert_eq!(refused.map(drop), Err(CommandError::Overloaded));
+    assert_eq!(process.appender.load(), Load { waiting: 2, limit: 2 });
     process.run();
     assert_eq!(positions(&outcomes(taken).await), [1, 2]);
+    assert_eq!(process.appender.load(), Load { waiting: 0, limit: 2 });
     process.execute(open(3)).await.unwrap();
 }
 
@@ -595,14 +597,14 @@ async fn a_write_is_in_the_cache_before_it_is_acknowledged_and_a_first_version_i
 /// A cache that holds what it was told by `put`, and notes of what it was told by `invalidate`.
 fn noting_cache(notes: &Arc<std::sync::Mutex<Vec<String>>>) -> ReadCache {
     let mut cache = MockCache::new();
-    let noted = Arc::clone(notes);
+    let told = Arc::clone(notes);
     cache.expect_put().returning(move |key, value, _| {
-        noted.lock().unwrap().push(format!("{key} is at {}", value.version));
+        told.lock().unwrap().push(format!("{key} is at {}", value.version));
         Ok(())
     });
-    let noted = Arc::clone(notes);
+    let told = Arc::clone(notes);
     cache.expect_invalidate().returning(move |key, _| {
-        noted.lock().unwrap().push(format!("{key} is forgotten"));
+        told.lock().unwrap().push(format!("{key} is forgotten"));
         Ok(())
     });
     let ttl = Duration::from_mins(1);

@@ -16,7 +16,7 @@ pub use holders::{LoginError, Registration};
 pub use orders::NewOrder;
 pub use tasks::TaskRequest;
 
-use crate::{Appender, Passwords};
+use crate::{Appender, Load, Passwords};
 
 /// Everything a caller can have done.
 #[derive(Clone)]
@@ -44,5 +44,10 @@ impl Commands {
         ids: Arc<dyn IdSource>,
     ) -> Self {
         Self { appender, passwords, holders, clock, ids }
+    }
+
+    /// How many commands wait.
+    pub fn load(&self) -> Load {
+        self.appender.load()
     }
 }

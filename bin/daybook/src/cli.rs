@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the API, relay events and do tasks
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Do tasks, beside a server or without one
     Worker(WorkerOptions),
     /// Bring the database to the present schema

@@ -44,7 +44,7 @@ fn run(cli: Cli, wrap: Arc<dyn Wrap>) -> Result<(), StartupError> {
     startup::log_to_stderr(&cli.common)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        match cli.command.unwrap_or_else(|| Command::Serve(Box::new(cli.serve))) {
             Command::Serve(options) => serve::serve(&cli.common, &options, wrap).await,
             Command::Worker(options) => programs::work(&cli.common, &options, wrap).await,
             Command::Migrate => programs::migrate(&cli.common).await,

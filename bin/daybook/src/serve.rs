@@ -71,13 +71,15 @@ pub(crate) async fn serve(
         Arc::new(RateLimits::new(rate(options.credential_rate), rate(options.holder_rate)));
     let stop = Stop::default();
     let ports = engines.ports();
+    let destinations = destinations(&engines, shared.clone(), reads.clone(), &queue);
     let service = ServiceParts {
-        queries: queries(&engines, reads.clone()),
+        queries: queries(&engines, reads),
         feed: Feed::new(Arc::clone(&ports.journal), Arc::clone(&bus) as Arc<dyn EventBus>),
         commands,
         tokens,
         operators: operators(&options.operators)?,
         limits: Arc::clone(&limits),
+        relays: destinations.iter().map(|(name, _)| *name).collect(),
         engines: described(&settings, cache, shared.as_ref(), &queue),
         stop: stop.streams.clone(),
         draining: stop.draining.clone(),
@@ -96,7 +98,7 @@ pub(crate) async fn serve(
         Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), bus, outside);
     let mut running = Running::new(tokio::spawn(appender.run()));
     running.add("worker", worker.run(stop.background.clone()));
-    for (name, destination) in destinations(&engines, shared, reads, &queue) {
+    for (name, destination) in destinations {
         let relay = relay(&engines, name, destination);
         running.add("relay", relay.run(stop.background.clone()));
     }

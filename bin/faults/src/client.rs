@@ -213,6 +213,7 @@ impl Client {
 }
 
 /// A lost answer, where there should have been one.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 pub fn lost(lost: Lost) -> Failure {
     Failure::new(format!("no answer: {}", lost.0))
 }

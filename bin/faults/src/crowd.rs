@@ -332,7 +332,7 @@ impl<'a> Member<'a> {
         let deadline = Instant::now() + RESOLVED_WITHIN;
         loop {
             let failure = match self.ask("POST", &path, Some(key), body.as_ref()) {
-                Ok(reply) if reply.status < 500 => return self.note(act, asked, reply),
+                Ok(reply) if reply.status < 500 => return self.note(act, asked, &reply),
                 Ok(reply) => Failure::new(format!("{reply:?}")),
                 Err(failure) => failure,
             };
@@ -353,7 +353,7 @@ impl<'a> Member<'a> {
         let (path, _) = self.path_of(&act);
         let asked = self.shared.began.elapsed();
         let failure = match self.ask("GET", &path, None, None) {
-            Ok(reply) if reply.status < 500 => return self.note(act, asked, reply),
+            Ok(reply) if reply.status < 500 => return self.note(act, asked, &reply),
             Ok(reply) => Failure::new(format!("{reply:?}")),
             Err(failure) => failure,
         };
@@ -375,7 +375,7 @@ impl<'a> Member<'a> {
             let (path, _) = self.path_of(&act);
             let asked = self.shared.began.elapsed();
             let reply = self.client.get(&path)?;
-            self.note(act, asked, reply)?;
+            self.note(act, asked, &reply)?;
         }
         Ok(())
     }
@@ -393,8 +393,8 @@ impl<'a> Member<'a> {
         Ok(reply)
     }
 
-    fn note(&mut self, act: Act, asked: Duration, reply: Reply) -> Outcome {
-        let answer = answer(&act, &reply).map_err(|failure| failure.at(format!("{act:?}")))?;
+    fn note(&mut self, act: Act, asked: Duration, reply: &Reply) -> Outcome {
+        let answer = answer(&act, reply).map_err(|failure| failure.at(format!("{act:?}")))?;
         if let (Act::Create { cents }, Answer::Done { id: Some(id), .. }) = (&act, &answer) {
             let mut orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
             let order = Order { id: id.clone(), cents: *cents };

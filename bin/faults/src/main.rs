@@ -86,16 +86,14 @@ fn report(trial: &Trial, cli: &Cli, seed: u64) -> Verdict {
     run.progress.finish_and_clear();
     let took = began.elapsed().as_secs_f64();
     match ended {
-        Ok(tally) => match tally.reason_to_skip() {
-            Some(reason) => {
+        Ok(tally) => {
+            if let Some(reason) = tally.reason_to_skip() {
                 println!("SKIP {:<14} {}: {reason}", trial.name, trial.title);
-                Verdict::Skipped
+                return Verdict::Skipped;
             }
-            None => {
-                println!("PASS {:<14} {dose} × {}: {tally} ({took:.0} s)", trial.name, trial.title);
-                Verdict::Passed
-            }
-        },
+            println!("PASS {:<14} {dose} × {}: {tally} ({took:.0} s)", trial.name, trial.title);
+            Verdict::Passed
+        }
         Err(failure) => {
             let full = if cli.full { " --full" } else { "" };
             println!("FAIL {:<14} {dose} × {}: {failure} ({took:.0} s)", trial.name, trial.title);

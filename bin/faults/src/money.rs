@@ -3,7 +3,7 @@
 use crate::error::{Failure, Outcome};
 
 /// Such as `12.05`, for 1205 cents.
-pub fn decimal(cents: i64) -> String {
+pub(crate) fn decimal(cents: i64) -> String {
     let sign = if cents < 0 { "-" } else { "" };
     let cents = cents.unsigned_abs();
     format!("{sign}{}.{:02}", cents / 100, cents % 100)
@@ -13,7 +13,7 @@ pub fn decimal(cents: i64) -> String {
 ///
 /// # Errors
 /// Where it is none.
-pub fn cents(decimal: &str) -> Outcome<i64> {
+pub(crate) fn cents(decimal: &str) -> Outcome<i64> {
     let places = decimal.rsplit_once('.').map(|(_, places)| places.len());
     let number = decimal.replace('.', "").parse().ok().filter(|_| places == Some(2));
     number.ok_or_else(|| Failure::new(format!("`{decimal}` is no amount in cents")))

@@ -17,6 +17,7 @@ mod engines;
 mod known_programs;
 mod known_routes;
 mod limits;
+mod metrics;
 mod operators;
 mod others_things;
 mod quiet_log;

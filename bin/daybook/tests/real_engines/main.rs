@@ -27,6 +27,8 @@ mod known_programs;
 #[path = "../black_box/known_routes.rs"]
 mod known_routes;
 mod lost_waits;
+#[path = "../black_box/metrics.rs"]
+mod metrics;
 #[path = "../black_box/operators.rs"]
 mod operators;
 mod others;

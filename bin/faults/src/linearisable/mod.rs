@@ -95,20 +95,20 @@ fn states(log: &Log, name: &str) -> Outcome<Vec<State>> {
     let mut states = vec![state];
     for event in log.stream(name) {
         state.cents += event.cents;
-        let status = match event.kind.as_str() {
+        let then = match event.kind.as_str() {
             "OrderCreated" => Status::Pending,
             "OrderPaid" => Status::Paid,
             "OrderCanceled" => Status::Canceled,
             _ => state.status,
         };
-        let may_follow = match (state.status, status) {
+        let may_follow = match (state.status, then) {
             (Status::None, _) | (Status::Pending, Status::Paid | Status::Canceled) => true,
             (Status::Paid, next) => next == Status::Canceled,
             (_, next) => next == state.status && !name.starts_with("order-"),
         };
         ensure(may_follow, || format!("{name}: {event:?} can't follow {:?}", state.status))?;
         ensure(state.cents >= 0, || format!("{name} is overdrawn at position {}", event.position))?;
-        state.status = status;
+        state.status = then;
         states.push(state);
     }
     Ok(states)

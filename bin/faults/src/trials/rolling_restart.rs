@@ -55,7 +55,7 @@ fn run(run: &Run) -> Outcome<Tally> {
             .collect();
         let restarted = run.rounds(run.dose, |round| {
             let at = round.number as usize % addresses.len();
-            let (Some(place), Some(balanced)) = (instances.get_mut(at), balancer.get(at)) else {
+            let (Some(place), Some(target)) = (instances.get_mut(at), balancer.get(at)) else {
                 return Err(Failure::new("no instance"));
             };
             if let Some(instance) = place.take() {
@@ -63,8 +63,8 @@ fn run(run: &Run) -> Outcome<Tally> {
                 let ended = instance.ended()?;
                 ensure(ended.status.success(), || format!("it ended with {}", ended.status))?;
             }
-            *place = Some(site.serve(balanced.address)?);
-            wait_until_ready(balanced)?;
+            *place = Some(site.serve(target.address)?);
+            wait_until_ready(target)?;
             round.wait(50, 200);
             Ok(())
         });
