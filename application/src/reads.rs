@@ -317,4 +317,6 @@ impl ReadCache {
 }
 
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod tests;

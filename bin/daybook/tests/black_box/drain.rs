@@ -76,6 +76,7 @@ fn it_is_not_ready_before_it_takes_no_more_requests_and_its_answers_close_their_
     assert!(answer.contains("connection: close"), "{answer}");
 
     // Who sends another signal does not want to wait.
-    let ended = server.terminate();
+    server.signal(Signal::INT);
+    let ended = server.ended();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }

@@ -14,9 +14,10 @@ fn metrics_tell_of_the_log_the_relays_and_the_load_and_of_nobody() {
         .post(&format!("/accounts/{account}/deposits"), &json!({ "amount": "2.00" }))
         .written(201)
         .position();
-    // One instance answers all that follows.
-    let client = client.apart();
-    client.get("/accounts/nonsense").problem(404);
+    // Each instance counts its own answers, and they are asked in turn.
+    for _ in 0..2 {
+        client.get("/accounts/nonsense").problem(404);
+    }
 
     let value = |text: &str, name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
