@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use daybook_application::Row;
-use daybook_events::{Cache, Journal, TaskQueue};
+use daybook_events::{Cache, Clock, Journal, TaskQueue};
 
 /// Puts something around the adapters. Daybook itself puts nothing there; the fault suite plants
 /// faults here, to see that its checks find them.
@@ -16,6 +16,11 @@ pub trait Wrap: Send + Sync + 'static {
     /// Around the cache.
     fn cache(&self, cache: Arc<dyn Cache>) -> Arc<dyn Cache> {
         cache
+    }
+
+    /// Around the clock.
+    fn clock(&self, clock: Arc<dyn Clock>) -> Arc<dyn Clock> {
+        clock
     }
 
     /// Around the queue that a worker works on.

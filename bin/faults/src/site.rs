@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_millis(5);
 /// The variable that names the fault to plant, for `daybook-planted`.
 pub const PLANT: &str = "DAYBOOK_PLANTED_FAULT";
 
+/// The variable that names the file by which a process's clock is off, for `daybook-planted`.
+pub const CLOCK: &str = "DAYBOOK_PLANTED_CLOCK";
+
 /// Which engines an installation runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engines {
@@ -195,7 +198,8 @@ impl Site {
     }
 
     fn command(&self, args: &[&str]) -> Outcome<Command> {
-        let name = if self.get(PLANT).is_some() { "daybook-planted" } else { "daybook" };
+        let planted = self.get(PLANT).or(self.get(CLOCK)).is_some();
+        let name = if planted { "daybook-planted" } else { "daybook" };
         let mut command = Command::new(program(name)?);
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(leads_elsewhere) {

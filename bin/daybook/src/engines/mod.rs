@@ -62,7 +62,7 @@ impl Engines {
         let settings = database::settings(&options.database)?;
         let database = database::open(&options.database, &settings).await?;
         let tail = Arc::new(Tail::new(TAIL));
-        let (clock, ids) = (Arc::new(SystemClock), Arc::new(Uuids));
+        let (clock, ids) = (wrap.clock(Arc::new(SystemClock)), Arc::new(Uuids));
         Ok(Self { settings, database, redis, clock, ids, tail, wrap })
     }
 

@@ -5,15 +5,17 @@
 //! which is Daybook otherwise. The fourth replaces the database's function that appends.
 
 mod acknowledged_early;
+mod clock;
 mod lock_left_out;
 mod read_by_time;
 mod versions_ignored;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use daybook::Wrap;
 use daybook_application::Row;
-use daybook_events::{Cache, Journal};
+use daybook_events::{Cache, Clock, Journal};
 
 pub use lock_left_out::leave_out_the_lock;
 
@@ -52,12 +54,17 @@ impl Plant {
 }
 
 /// Puts one fault around the adapters, or none.
-#[derive(Clone, Copy, Debug)]
-pub struct Planted(pub Option<Plant>);
+#[derive(Clone, Debug)]
+pub struct Planted {
+    /// The fault.
+    pub fault: Option<Plant>,
+    /// A file that says by how many seconds the clock is off; it may change at any time.
+    pub clock: Option<PathBuf>,
+}
 
 impl Wrap for Planted {
     fn journal(&self, journal: Arc<dyn Journal<Row>>) -> Arc<dyn Journal<Row>> {
-        match self.0 {
+        match self.fault {
             Some(Plant::ReadByTime) => Arc::new(read_by_time::ReadByTime::new(journal)),
             Some(Plant::AcknowledgedEarly) => {
                 Arc::new(acknowledged_early::AcknowledgedEarly::new(journal))
@@ -66,8 +73,15 @@ impl Wrap for Planted {
         }
     }
 
+    fn clock(&self, clock: Arc<dyn Clock>) -> Arc<dyn Clock> {
+        match &self.clock {
+            Some(file) => Arc::new(clock::Jumping::new(clock, file.clone())),
+            None => clock,
+        }
+    }
+
     fn cache(&self, cache: Arc<dyn Cache>) -> Arc<dyn Cache> {
-        match self.0 {
+        match self.fault {
             Some(Plant::VersionsIgnored) => Arc::new(versions_ignored::VersionsIgnored::new(cache)),
             Some(Plant::ReadByTime | Plant::AcknowledgedEarly | Plant::LockLeftOut) | None => cache,
         }

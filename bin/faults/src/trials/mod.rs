@@ -1,6 +1,7 @@
 //! The trials.
 
 mod backlog;
+mod clock;
 mod connection_cut;
 mod disk_full;
 mod instances;
@@ -18,7 +19,7 @@ mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 17] = [
+const TRIALS: [Trial; 18] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
@@ -36,6 +37,7 @@ const TRIALS: [Trial; 17] = [
     subscribers::TRIAL,
     relay::TRIAL,
     backlog::TRIAL,
+    clock::TRIAL,
 ];
 
 /// All trials, in the order in which they are run.
