@@ -5,6 +5,8 @@
 //! and all choices of who is next are tried, depth first. Checkers that replace threads and locks
 //! can't run this code, whose tasks and timers are the runtime's.
 
+#![expect(clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;

@@ -31,6 +31,8 @@ pub struct Reply {
     pub position: Option<u64>,
     /// Whether it is the answer that an idempotency key had before.
     pub replayed: bool,
+    /// Whether it says when to come back.
+    pub says_when_to_come_back: bool,
     /// The next page's path.
     pub next: Option<String>,
     /// The body, as JSON; `Null` where there is none.
@@ -222,6 +224,7 @@ fn read(mut response: Response<ureq::Body>) -> Result<Reply, ureq::Error> {
     let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
     let position = header("Daybook-Position").and_then(|text| text.parse().ok());
     let replayed = header("Idempotency-Replayed").is_some_and(|text| text == "true");
+    let says_when_to_come_back = header("Retry-After").is_some();
     let next = header("Link").and_then(|link| {
         let (url, rest) = link.strip_prefix('<')?.split_once('>')?;
         rest.contains("rel=\"next\"").then(|| url.to_owned())
@@ -229,5 +232,5 @@ fn read(mut response: Response<ureq::Body>) -> Result<Reply, ureq::Error> {
     let status = response.status().as_u16();
     let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Ok(Reply { status, position, replayed, next, body })
+    Ok(Reply { status, position, replayed, says_when_to_come_back, next, body })
 }

@@ -6,6 +6,7 @@ mod connection_cut;
 mod disk_full;
 mod instances;
 mod one_order;
+mod overload;
 mod planted;
 mod readers;
 mod rebuild;
@@ -19,7 +20,7 @@ mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 18] = [
+const TRIALS: [Trial; 19] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
@@ -37,6 +38,7 @@ const TRIALS: [Trial; 18] = [
     subscribers::TRIAL,
     relay::TRIAL,
     backlog::TRIAL,
+    overload::TRIAL,
     clock::TRIAL,
 ];
 
