@@ -1,5 +1,7 @@
 //! Idempotency keys: one outcome each, given again as it was.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use crate::support::{Client, Folder, Reply, Server};
@@ -97,4 +99,29 @@ fn a_key_keeps_its_outcome_across_a_restart() {
     assert!(again.is_replayed());
     client.ask("POST", "/orders").key("k").json(&json!({})).send().problem(422);
     assert_eq!(client.get("/orders").expect(200).items().len(), 1);
+}
+
+#[test]
+fn requests_with_one_key_at_the_same_moment_wait_for_the_first_of_them() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let client = server.register("ada@example.com");
+    let account = client.open_account("Daily", "EUR", &json!("0"));
+    let path = format!("/accounts/{account}/deposits");
+    for round in 1_u32..=5 {
+        let key = format!("wages-{round}");
+        let deposit = |client: &Client| {
+            client.ask("POST", &path).key(&key).json(&json!({ "amount": "5.00" })).send()
+        };
+        let replies: Vec<_> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..12).map(|_| client.apart()).collect();
+            let asking: Vec<_> =
+                clients.into_iter().map(|client| scope.spawn(move || deposit(&client))).collect();
+            asking.into_iter().map(|asked| asked.join().unwrap().written(201)).collect()
+        });
+        let first = replies.iter().filter(|reply| !reply.is_replayed()).count();
+        assert_eq!(first, 1, "{replies:#?}");
+        assert!(replies.iter().all(|reply| reply.body == replies[0].body), "{replies:#?}");
+        assert_eq!(client.balance(&account), format!("{}.00", 5 * round));
+    }
 }
