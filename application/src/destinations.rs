@@ -190,7 +190,8 @@ fn task_of(event: &RecordedEvent) -> Option<TaskId> {
     match TaskEvent::from_stored(&event.event_type, &event.data) {
         Ok(TaskEvent::TaskRequested(requested)) => Some(requested.task_id),
         Ok(TaskEvent::TaskRetried(retried)) => Some(retried.task_id),
-        Err(_) => None,
+        // Its message is dropped when it is handed out: the record has it as finished.
+        Ok(TaskEvent::TaskDiscarded(_)) | Err(_) => None,
     }
 }
 

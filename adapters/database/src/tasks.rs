@@ -265,7 +265,10 @@ impl TaskRepository for Database {
             let old: Vec<Uuid> = Entity::find()
                 .select_only()
                 .column(Column::Id)
-                .filter(Column::State.eq(TaskState::Done.as_str()))
+                .filter(
+                    Column::State
+                        .is_in([TaskState::Done, TaskState::Discarded].map(TaskState::as_str)),
+                )
                 .filter(Column::FinishedAt.lt(before.micros()))
                 .limit(u64::from(limit))
                 .into_tuple()
@@ -349,7 +352,7 @@ fn judge(row: &Model, again: bool, now: Timestamp) -> Result<Claimed, Fault> {
     let state = TaskState::from_name(&row.state)
         .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?;
     Ok(match state {
-        TaskState::Done | TaskState::Dead => Claimed::Finished,
+        TaskState::Done | TaskState::Dead | TaskState::Discarded => Claimed::Finished,
         TaskState::Queued if row.run_at > now.micros() => {
             Claimed::NotDue(Timestamp::from_micros(row.run_at))
         }

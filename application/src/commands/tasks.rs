@@ -1,4 +1,4 @@
-//! Tasks: ask for one, and put a dead one back on the queue.
+//! Tasks: ask for one, put a dead one back on the queue, and discard one.
 
 use daybook_events::{EntryId, HolderId, NewTask, TaskId, TaskKind, TaskState, Timestamp};
 use serde_json::value::RawValue;
@@ -55,6 +55,19 @@ impl Commands {
     ) -> Result<Outcome, CommandError> {
         self.appender.execute(Retry { caller: *caller, id }, request).await
     }
+
+    /// Takes a task that waits or is dead off the queue.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn discard_task(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        self.appender.execute(Discard { caller: *caller, id }, request).await
+    }
 }
 
 struct Enqueue {
@@ -101,7 +114,40 @@ impl Command for Retry {
                 let changes = vec![Change::RetryTask(self.id)];
                 Ok(Decision { changes, receipt: Receipt::TaskAccepted(self.id) })
             }
-            TaskState::Queued | TaskState::Running | TaskState::Done => Err(Rejection::TaskNotDead),
+            TaskState::Queued | TaskState::Running | TaskState::Done | TaskState::Discarded => {
+                Err(Rejection::TaskNotDead)
+            }
+        }
+    }
+}
+
+struct Discard {
+    caller: Caller,
+    id: TaskId,
+}
+
+impl Command for Discard {
+    fn actor(&self) -> Option<HolderId> {
+        Some(self.caller.holder_id)
+    }
+
+    fn needs(&self) -> Vec<Key> {
+        vec![Key::Task(self.id)]
+    }
+
+    fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
+        let task = states
+            .task(self.id)
+            .filter(|task| self.caller.may_see(task.owner))
+            .ok_or(Rejection::TaskNotFound)?;
+        match task.state {
+            TaskState::Queued | TaskState::Dead => {
+                let changes = vec![Change::DiscardTask(self.id)];
+                Ok(Decision { changes, receipt: Receipt::Done })
+            }
+            TaskState::Running | TaskState::Done | TaskState::Discarded => {
+                Err(Rejection::TaskNotDiscardable)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use daybook_accounts::{AccountRepository, HolderRepository};
 use daybook_events::{
     Entry, EntryId, EntryOutcome, EventFilter, Journal, NewTask, Position, TaskId, TaskKind,
-    TaskRepository, Timestamp, Version,
+    TaskQueue, TaskRepository, TaskState, Timestamp, Version,
 };
 use uuid::Uuid;
 
@@ -353,4 +353,38 @@ pub async fn every_kind_of_row_is_written(
     );
     let found = tasks.find(id).await.unwrap().unwrap();
     assert_eq!((found.version, found.run_at), (version, at));
+}
+
+/// A task that waits is discarded and not leased any more; one that a worker has taken meanwhile is
+/// a conflict, and stays the worker's.
+pub async fn a_task_is_discarded_unless_a_worker_has_it(
+    journal: &dyn Journal<Row>,
+    queue: &dyn TaskQueue,
+    tasks: &dyn TaskRepository,
+) {
+    let discard = |n: u128| {
+        let mut entry = event_on(&format!("task-{n}"), 1);
+        let id = TaskId::from_uuid(Uuid::from_u128(n));
+        let (version, at) = (Version::new(2), Timestamp::from_micros(9));
+        entry.rows.push(Row::TaskDiscarded { id, version, at });
+        entry
+    };
+    let state = |n| async move {
+        tasks.find(TaskId::from_uuid(Uuid::from_u128(n))).await.unwrap().unwrap().state
+    };
+    for n in 1..=2 {
+        let mut asked = event_on(&format!("task-{n}"), 0);
+        asked.rows.push(Row::Task(Box::new(super::task_queue::task(n, 0))));
+        append(journal, &[asked]).await;
+    }
+    let term = std::time::Duration::from_mins(1);
+    let leased = queue.lease(1, term).await.unwrap().remove(0);
+    assert_eq!(leased.task_id.uuid().as_u128(), 1);
+    let outcomes = append(journal, &[discard(1), discard(2)]).await;
+    assert_eq!(outcomes, [EntryOutcome::Conflict, committed(3)]);
+    assert_eq!((state(1).await, state(2).await), (TaskState::Running, TaskState::Discarded));
+    assert!(queue.lease(9, term).await.unwrap().is_empty());
+    queue.bury(&leased, "hopeless").await.unwrap().unwrap();
+    assert_eq!(append(journal, &[discard(1)]).await, [committed(4)]);
+    assert_eq!(state(1).await, TaskState::Discarded);
 }

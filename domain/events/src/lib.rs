@@ -31,7 +31,8 @@ pub use payload::{EventPayload, UnknownEvent};
 pub use ports::*;
 pub use stream::{Position, StreamId, Version};
 pub use task::{
-    InvalidKind, Lease, NewTask, Task, TaskEvent, TaskKind, TaskRequested, TaskRetried, TaskState,
+    InvalidKind, Lease, NewTask, Task, TaskDiscarded, TaskEvent, TaskKind, TaskRequested,
+    TaskRetried, TaskState,
 };
 pub use text::{InvalidLine, Line};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -79,22 +79,25 @@ pub enum TaskState {
     Done,
     /// Given up, for the reason in its last error.
     Dead,
+    /// Taken off the queue by whoever may see it: it is not to be done any more.
+    Discarded,
 }
 
 impl TaskState {
-    /// The state's name: `queued`, `running`, `done`, `dead`.
+    /// The state's name: `queued`, `running`, `done`, `dead`, `discarded`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Done => "done",
             Self::Dead => "dead",
+            Self::Discarded => "discarded",
         }
     }
 
     /// The state with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Done, Self::Dead]
+        [Self::Queued, Self::Running, Self::Done, Self::Dead, Self::Discarded]
             .into_iter()
             .find(|s| s.as_str() == name)
     }
@@ -138,7 +141,7 @@ pub struct Task {
     pub run_at: Timestamp,
     /// When it was asked for.
     pub created_at: Timestamp,
-    /// When it was done or given up.
+    /// When it was done, given up or discarded.
     pub finished_at: Option<Timestamp>,
     /// The version of its stream in the log: 0 for a task that did not come through the log.
     pub version: Version,
@@ -174,6 +177,8 @@ pub enum TaskEvent {
     TaskRequested(TaskRequested),
     /// A dead task was put back on the queue.
     TaskRetried(TaskRetried),
+    /// A task was taken off the queue.
+    TaskDiscarded(TaskDiscarded),
 }
 
 /// A task was asked for.
@@ -194,7 +199,14 @@ pub struct TaskRetried {
     pub task_id: TaskId,
 }
 
-event_payload!(TaskEvent { TaskRequested, TaskRetried });
+/// A task was taken off the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDiscarded {
+    /// The task.
+    pub task_id: TaskId,
+}
+
+event_payload!(TaskEvent { TaskRequested, TaskRetried, TaskDiscarded });
 
 #[cfg(test)]
 mod tests {
@@ -210,7 +222,14 @@ mod tests {
 
     #[test]
     fn a_state_has_one_name() {
-        for state in [TaskState::Queued, TaskState::Running, TaskState::Done, TaskState::Dead] {
+        for (state, name) in [
+            (TaskState::Queued, "queued"),
+            (TaskState::Running, "running"),
+            (TaskState::Done, "done"),
+            (TaskState::Dead, "dead"),
+            (TaskState::Discarded, "discarded"),
+        ] {
+            assert_eq!(state.as_str(), name);
             assert_eq!(TaskState::from_name(state.as_str()), Some(state));
         }
         assert_eq!(TaskState::from_name("lost"), None);

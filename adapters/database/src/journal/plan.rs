@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use daybook_application::Row;
 use daybook_events::{
-    Entry, EntryOutcome, HolderId, IdempotencyRecord, Position, StoredOutcome, StreamId, Version,
+    Entry, EntryOutcome, HolderId, IdempotencyRecord, Position, StoredOutcome, StreamId, TaskState,
+    Version,
 };
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::{NO_HOLDER, head, restore_outcome, versions};
 use crate::accounts::restored;
-use crate::entities::{holder, outcome};
+use crate::entities::{holder, outcome, task};
 use crate::error::Fault;
 use crate::insert::padded;
 
@@ -82,6 +84,8 @@ pub(super) struct Stored<'a> {
     versions: HashMap<&'a StreamId, Version>,
     remembered: HashMap<(Uuid, String), StoredOutcome>,
     emails: HashSet<String>,
+    /// Tasks that were to be discarded, and that a worker has or had meanwhile.
+    begun: HashSet<Uuid>,
     /// The position of the last event.
     head: u64,
 }
@@ -97,6 +101,7 @@ impl<'a> Stored<'a> {
             versions: stream_versions(db, batch, new_streams).await?,
             remembered: remembered(db, batch).await?,
             emails: registered_emails(db, batch).await?,
+            begun: begun_tasks(db, batch).await?,
             head: restored(head(db).await?)?,
         })
     }
@@ -107,7 +112,13 @@ impl<'a> Stored<'a> {
         for (stream, version) in batch.iter().flat_map(|entry| &entry.expected) {
             versions.entry(stream).or_insert(*version);
         }
-        Self { versions, remembered: HashMap::new(), emails: HashSet::new(), head: 0 }
+        Self {
+            versions,
+            remembered: HashMap::new(),
+            emails: HashSet::new(),
+            begun: HashSet::new(),
+            head: 0,
+        }
     }
 
     /// The streams that have to be at a version for the batch to be right, but for those that it
@@ -154,7 +165,8 @@ impl<'a> Stored<'a> {
                 left_out.contains(stream)
                     || present.get(stream).copied().unwrap_or(Version::ZERO) != *version
             });
-            let taken = new_emails(entry).any(|email| emails.contains(email));
+            let taken = new_emails(entry).any(|email| emails.contains(email))
+                || discarded_tasks(entry).any(|id| self.begun.contains(&id));
             if moved || taken || key.is_some_and(|key| used.contains(&key)) {
                 left_out.extend(entry.events.iter().map(|event| &event.stream));
                 verdicts.push(Verdict::Conflict);
@@ -232,6 +244,38 @@ async fn registered_emails(
         .all(db)
         .await?;
     Ok(found.into_iter().collect())
+}
+
+/// Of the tasks that the batch discards, those that neither wait nor are dead. The others are
+/// locked, so that no worker takes them before the batch is committed.
+async fn begun_tasks(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+) -> Result<HashSet<Uuid>, Fault> {
+    let mut ids: Vec<Uuid> = batch.iter().flat_map(discarded_tasks).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    ids.sort_unstable();
+    let can_be = [TaskState::Queued, TaskState::Dead].map(TaskState::as_str);
+    let free: Vec<Uuid> = task::Entity::find()
+        .select_only()
+        .column(task::Column::Id)
+        .filter(task::Column::Id.is_in(padded(ids.clone())))
+        .filter(task::Column::State.is_in(can_be))
+        .order_by_asc(task::Column::Id)
+        .lock(LockType::Update)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(ids.into_iter().filter(|id| !free.contains(id)).collect())
+}
+
+fn discarded_tasks(entry: &Entry<Row>) -> impl Iterator<Item = Uuid> {
+    entry.rows.iter().filter_map(|row| match row {
+        Row::TaskDiscarded { id, .. } => Some(id.uuid()),
+        _ => None,
+    })
 }
 
 fn new_emails(entry: &Entry<Row>) -> impl Iterator<Item = &str> {

@@ -124,7 +124,8 @@ pub(crate) struct Tables<'a> {
     /// Only how the batch leaves them is written.
     accounts: HashMap<Uuid, &'a Account>,
     orders: HashMap<Uuid, &'a Order>,
-    retried: Vec<&'a Row>,
+    /// Tasks that were retried or discarded.
+    changed: Vec<&'a Row>,
 }
 
 impl<'a> Tables<'a> {
@@ -151,7 +152,7 @@ impl<'a> Tables<'a> {
 
     /// Whether nothing but inserts is to be done.
     pub(super) fn only_inserts(&self) -> bool {
-        self.retried.is_empty()
+        self.changed.is_empty()
     }
 
     fn add(&mut self, entry: &'a Entry<Row>, after: u64) -> Result<(), Fault> {
@@ -188,7 +189,7 @@ impl<'a> Tables<'a> {
                 ]),
                 Row::Posting(posting) => self.postings.push(posting_values(posting, after)?),
                 Row::Task(task) => self.tasks.push(task_values(task, 1)),
-                Row::TaskRetried { .. } => self.retried.push(row),
+                Row::TaskRetried { .. } | Row::TaskDiscarded { .. } => self.changed.push(row),
             }
         }
         Ok(())
@@ -204,8 +205,8 @@ impl<'a> Tables<'a> {
         TASKS.run(db, self.tasks).await?;
         ACCOUNTS.run(db, accounts).await?;
         ORDERS.run(db, orders).await?;
-        for row in self.retried {
-            retry(db, row).await?;
+        for row in self.changed {
+            change(db, row).await?;
         }
         Ok(())
     }
@@ -295,13 +296,26 @@ pub(crate) fn task_values(task: &NewTask, version: i64) -> [Value; 10] {
     ]
 }
 
-async fn retry(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
-    let Row::TaskRetried { id, version, at } = row else { return Ok(()) };
-    task::Entity::update_many()
-        .col_expr(task::Column::State, Expr::value(TaskState::Queued.as_str()))
-        .col_expr(task::Column::Attempts, Expr::value(0))
-        .col_expr(task::Column::RunAt, Expr::value(at.micros()))
-        .col_expr(task::Column::FinishedAt, Expr::value(Option::<i64>::None))
+/// Changes the row of a task that is there.
+async fn change(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
+    let (id, version, change) = match row {
+        Row::TaskRetried { id, version, at } => {
+            let again = task::Entity::update_many()
+                .col_expr(task::Column::State, Expr::value(TaskState::Queued.as_str()))
+                .col_expr(task::Column::Attempts, Expr::value(0))
+                .col_expr(task::Column::RunAt, Expr::value(at.micros()))
+                .col_expr(task::Column::FinishedAt, Expr::value(Option::<i64>::None));
+            (id, version, again)
+        }
+        Row::TaskDiscarded { id, version, at } => {
+            let discarded = task::Entity::update_many()
+                .col_expr(task::Column::State, Expr::value(TaskState::Discarded.as_str()))
+                .col_expr(task::Column::FinishedAt, Expr::value(at.micros()));
+            (id, version, discarded)
+        }
+        _ => return Ok(()),
+    };
+    change
         .col_expr(task::Column::Version, Expr::value(stored(version.get())?))
         .filter(task::Column::Id.eq(id.uuid()))
         .exec(db)

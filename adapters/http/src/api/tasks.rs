@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::document::{NewTask, Task, TaskAccepted, TaskState};
 use crate::page;
 use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
-use crate::reply::{Json, Written};
+use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{Key, Limit, PathId};
 
@@ -93,6 +93,28 @@ impl TasksApi {
         let request = request::of(request, key.0.as_ref(), &[]);
         let outcome = self.0.commands.retry_task(&caller.0, task_id(&id)?, request).await?;
         Ok(accepted(&outcome)?)
+    }
+
+    /// Take a task off the queue
+    ///
+    /// One that waits, whether for its time or for a worker, or that is dead. It is not done any
+    /// more, and forgotten in time as if it had been. One that a worker has begun can't be called
+    /// back.
+    #[oai(path = "/tasks/:id/discard", method = "post", operation_id = "discardTask")]
+    async fn discard(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The task.
+        id: Path<PathId>,
+        /// Makes the request safe to repeat: the same key has one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+    ) -> Result<Written<204, Nothing>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &[]);
+        let outcome = self.0.commands.discard_task(&caller.0, task_id(&id)?, request).await?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
     }
 }
 

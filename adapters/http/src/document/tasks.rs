@@ -65,6 +65,8 @@ pub(crate) enum TaskState {
     Done,
     /// Given up, for the reason in `last_error`.
     Dead,
+    /// Taken off the queue.
+    Discarded,
 }
 
 impl From<daybook_events::TaskState> for TaskState {
@@ -74,6 +76,7 @@ impl From<daybook_events::TaskState> for TaskState {
             daybook_events::TaskState::Running => Self::Running,
             daybook_events::TaskState::Done => Self::Done,
             daybook_events::TaskState::Dead => Self::Dead,
+            daybook_events::TaskState::Discarded => Self::Discarded,
         }
     }
 }
@@ -85,6 +88,7 @@ impl From<TaskState> for daybook_events::TaskState {
             TaskState::Running => Self::Running,
             TaskState::Done => Self::Done,
             TaskState::Dead => Self::Dead,
+            TaskState::Discarded => Self::Discarded,
         }
     }
 }
@@ -111,7 +115,7 @@ pub(crate) struct Task {
     pub run_at: DateTime,
     /// When it was asked for.
     pub created_at: DateTime,
-    /// When it was done or given up.
+    /// When it was done, given up or discarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub finished_at: Option<DateTime>,

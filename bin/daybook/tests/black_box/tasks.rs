@@ -61,6 +61,34 @@ fn a_task_that_nobody_can_do_is_dead_and_can_be_retried() {
 }
 
 #[test]
+fn a_task_that_waits_or_is_dead_can_be_discarded() {
+    let folder = Folder::new();
+    let server = quick(&folder);
+    let client = server.register("ada@example.com");
+    let waits = json!({ "kind": "text", "payload": "never", "run_at": "2999-01-01T00:00:00Z" });
+    let waits = client.post("/tasks", &waits).written(202).text("task_id");
+    let dead = json!({ "kind": "no_such_kind", "payload": null });
+    let dead = client.post("/tasks", &dead).written(202).text("task_id");
+    wait_for(&client, &dead, &["dead"]);
+    for id in [&waits, &dead] {
+        let path = format!("/tasks/{id}/discard");
+        server.register(&format!("{id}@example.com")).post_nothing(&path).problem(404);
+        client.post_nothing(&path).written(204);
+        wait_for(&client, id, &["discarded"]);
+        let refused = client.post_nothing(&path).problem(409);
+        assert!(refused.text("type").ends_with("task-not-discardable"), "{refused:?}");
+        client.post_nothing(&format!("/tasks/{id}/retry")).problem(409);
+    }
+    assert_eq!(client.pages("/tasks?state=discarded").0.len(), 2);
+    let done = client.post("/tasks", &json!({ "kind": "text", "payload": "x" })).written(202);
+    let done = done.text("task_id");
+    wait_for(&client, &done, &["done"]);
+    client.post_nothing(&format!("/tasks/{done}/discard")).problem(409);
+    let types: Vec<_> = client.events().iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(types.iter().filter(|name| *name == "TaskDiscarded").count(), 2);
+}
+
+#[test]
 fn a_task_waits_for_its_time_across_a_restart() {
     let folder = Folder::new();
     let server = quick(&folder);

@@ -33,7 +33,8 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError>;
 
-    /// Forgets at most `limit` tasks that were done before an instant; answers how many. Dead tasks stay.
+    /// Forgets at most `limit` tasks that were done or discarded before an instant; answers how many.
+    /// Dead tasks stay.
     ///
     /// # Errors
     /// [`QueueError`].
