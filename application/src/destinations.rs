@@ -148,6 +148,9 @@ fn queued(task: Task) -> NewTask {
         payload: task.payload,
         run_at: task.run_at,
         created_at: task.created_at,
+        priority: task.priority,
+        unique: None,
+        history: task.history,
     }
 }
 

@@ -12,8 +12,8 @@ use daybook_accounts::{
 };
 use daybook_events::{
     Aggregate, Entry, EventPayload, Fingerprint, HolderId, IdempotencyKey, MockCache,
-    MockTaskRepository, NewTask, Position, StreamId, TaskId, TaskKind, Timestamp, TransferId,
-    Version,
+    MockTaskRepository, NewTask, Position, Priority, StreamId, TaskId, TaskKind, Timestamp,
+    TransferId, Version,
 };
 use daybook_money::{Amount, Money};
 use daybook_orders::{Contents, LineName, OrderId, OrderRejection, RequestedLine};
@@ -624,6 +624,9 @@ async fn a_committed_task_calls_the_workers() {
             payload: RawValue::NULL.to_owned(),
             run_at: NOW,
             created_at: NOW,
+            priority: Priority::Normal,
+            unique: None,
+            history: Vec::new(),
         };
         let changes = vec![Change::Task(Box::new(task))];
         Ok(Decision { changes, receipt: Receipt::TaskAccepted(id) })

@@ -1,6 +1,8 @@
 //! Tasks: ask for one, put a dead one back on the queue, and discard one.
 
-use daybook_events::{EntryId, HolderId, NewTask, TaskId, TaskKind, TaskState, Timestamp};
+use daybook_events::{
+    EntryId, HolderId, NewTask, Priority, TaskId, TaskKind, TaskState, Timestamp,
+};
 use serde_json::value::RawValue;
 
 use super::Commands;
@@ -18,6 +20,8 @@ pub struct TaskRequest {
     pub payload: Box<RawValue>,
     /// Not before; at once where there is none.
     pub run_at: Option<Timestamp>,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 impl Commands {
@@ -39,6 +43,9 @@ impl Commands {
             payload: task.payload,
             run_at: task.run_at.unwrap_or(now),
             created_at: now,
+            priority: task.priority,
+            unique: None,
+            history: Vec::new(),
         };
         self.appender.execute(Enqueue { actor: caller.holder_id, task }, request).await
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use daybook_accounts::{AccountRepository, HolderRepository};
 use daybook_events::{
-    Entry, EntryId, EntryOutcome, EventFilter, Journal, NewTask, Position, TaskId, TaskKind,
-    TaskQueue, TaskRepository, TaskState, Timestamp, Version,
+    Entry, EntryId, EntryOutcome, EventFilter, Journal, NewTask, Position, Priority, Room, TaskId,
+    TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Version,
 };
 use uuid::Uuid;
 
@@ -325,6 +325,9 @@ pub async fn every_kind_of_row_is_written(
         payload: serde_json::value::to_raw_value("hello").unwrap(),
         run_at: Timestamp::from_micros(5),
         created_at: Timestamp::from_micros(4),
+        priority: Priority::Normal,
+        unique: None,
+        history: Vec::new(),
     };
     let mut asked = event_on("task", 0);
     asked.rows.push(Row::Task(Box::new(task)));
@@ -378,12 +381,12 @@ pub async fn a_task_is_discarded_unless_a_worker_has_it(
         append(journal, &[asked]).await;
     }
     let term = std::time::Duration::from_mins(1);
-    let leased = queue.lease(1, term).await.unwrap().remove(0);
+    let leased = queue.lease(&Room::of(1), term).await.unwrap().remove(0);
     assert_eq!(leased.task_id.uuid().as_u128(), 1);
     let outcomes = append(journal, &[discard(1), discard(2)]).await;
     assert_eq!(outcomes, [EntryOutcome::Conflict, committed(3)]);
     assert_eq!((state(1).await, state(2).await), (TaskState::Running, TaskState::Discarded));
-    assert!(queue.lease(9, term).await.unwrap().is_empty());
+    assert!(queue.lease(&Room::of(9), term).await.unwrap().is_empty());
     queue.bury(&leased, "hopeless").await.unwrap().unwrap();
     assert_eq!(append(journal, &[discard(1)]).await, [committed(4)]);
     assert_eq!(state(1).await, TaskState::Discarded);

@@ -95,7 +95,7 @@ pub(crate) async fn serve(
     let announcer =
         Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), bus, outside);
     let mut running = Running::new(tokio::spawn(appender.run()));
-    running.add("worker", worker.run(stop.background.clone()));
+    running.add("worker", worker.run(stop.tasks.clone()));
     for (name, destination) in destinations(&engines, shared, reads, &queue) {
         let relay = relay(&engines, name, destination);
         running.add("relay", relay.run(stop.background.clone()));

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::{HolderId, StreamId, TaskId, Timestamp, Version, event_payload};
+use crate::{
+    FailedAttempt, HolderId, Priority, StreamId, TaskId, Timestamp, Unique, Version, event_payload,
+};
 
 /// What a task is about: 1 to 64 of `a`–`z`, `0`–`9`, `.`, `_` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -118,6 +120,12 @@ pub struct NewTask {
     pub run_at: Timestamp,
     /// When it was asked for.
     pub created_at: Timestamp,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// By what it is unique, where it is to be.
+    pub unique: Option<Unique>,
+    /// How earlier attempts failed, oldest first, where it is handed on from queue to queue.
+    pub history: Vec<FailedAttempt>,
 }
 
 /// A task as the queue has it.
@@ -137,6 +145,10 @@ pub struct Task {
     pub attempts: u32,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// The last [`FailedAttempt::KEPT`] attempts that failed, oldest first.
+    pub history: Vec<FailedAttempt>,
+    /// How urgent it is.
+    pub priority: Priority,
     /// Not before.
     pub run_at: Timestamp,
     /// When it was asked for.
@@ -167,6 +179,15 @@ pub struct Lease {
     pub attempt: u32,
     /// Rises with every lease of the task: an older token has no rights.
     pub token: u64,
+    /// The attempts before that failed, oldest first.
+    pub history: Vec<FailedAttempt>,
+}
+
+impl Lease {
+    /// The history of the task once this attempt has failed, at an instant and for a reason.
+    pub fn failed(&self, at: Timestamp, reason: &str) -> Vec<FailedAttempt> {
+        FailedAttempt::new(self.attempt, at, reason).added_to(&self.history)
+    }
 }
 
 /// The events of a task. What a worker does with it is not in the log, and nor is the payload,

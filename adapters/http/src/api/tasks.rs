@@ -1,7 +1,7 @@
 //! Work to be done later.
 
 use daybook_application::{EmailHandler, Outcome, Receipt, TaskRequest, TextHandler};
-use daybook_events::{TaskId, TaskKind, TaskState as StoredState, Timestamp};
+use daybook_events::{Priority, TaskId, TaskKind, TaskState as StoredState, Timestamp};
 use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -141,5 +141,6 @@ fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
     }
     let run_at = task.run_at.map(|text| Timestamp::parse(&text.0)).transpose();
     let run_at = run_at.map_err(|error| Problem::field("run_at", error))?;
-    Ok(TaskRequest { kind, payload, run_at })
+    let priority = task.priority.map(Priority::from).unwrap_or_default();
+    Ok(TaskRequest { kind, payload, run_at, priority })
 }

@@ -25,6 +25,44 @@ pub(crate) struct NewTask {
     #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     pub run_at: Option<DateTime>,
+    /// How urgent it is; `normal` where it isn't given.
+    #[serde(default)]
+    #[oai(skip_serializing_if_is_none)]
+    pub priority: Option<TaskPriority>,
+}
+
+/// How urgent a task is: of ten tasks a worker looks for eight among the urgent first, for one among
+/// the normal and for one among the low.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub(crate) enum TaskPriority {
+    /// Before all others.
+    High,
+    /// As most tasks are.
+    Normal,
+    /// When there is nothing else to do.
+    Low,
+}
+
+impl From<daybook_events::Priority> for TaskPriority {
+    fn from(priority: daybook_events::Priority) -> Self {
+        match priority {
+            daybook_events::Priority::High => Self::High,
+            daybook_events::Priority::Normal => Self::Normal,
+            daybook_events::Priority::Low => Self::Low,
+        }
+    }
+}
+
+impl From<TaskPriority> for daybook_events::Priority {
+    fn from(priority: TaskPriority) -> Self {
+        match priority {
+            TaskPriority::High => Self::High,
+            TaskPriority::Normal => Self::Normal,
+            TaskPriority::Low => Self::Low,
+        }
+    }
 }
 
 fn payload() -> Any {
@@ -34,7 +72,7 @@ fn payload() -> Any {
 
 impl Example for NewTask {
     fn example() -> Self {
-        Self { kind: "send_email".to_owned(), payload: payload(), run_at: None }
+        Self { kind: "send_email".to_owned(), payload: payload(), run_at: None, priority: None }
     }
 }
 
@@ -93,6 +131,27 @@ impl From<TaskState> for daybook_events::TaskState {
     }
 }
 
+/// An attempt at a task that failed.
+#[derive(Debug, Serialize, Object)]
+pub(crate) struct FailedAttempt {
+    /// Which attempt it was; after a retry by hand they are counted from 1 again.
+    pub attempt: Count,
+    /// When it ended.
+    pub at: DateTime,
+    /// Why, shortened to 500 bytes.
+    pub reason: String,
+}
+
+impl FailedAttempt {
+    fn of(failed: daybook_events::FailedAttempt) -> Self {
+        Self {
+            attempt: Count(failed.attempt.into()),
+            at: DateTime(failed.at.to_string()),
+            reason: failed.reason,
+        }
+    }
+}
+
 /// A task.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
@@ -107,6 +166,10 @@ pub(crate) struct Task {
     pub state: TaskState,
     /// How often a worker has begun it.
     pub attempts: Count,
+    /// How urgent it is.
+    pub priority: TaskPriority,
+    /// The last 20 attempts that failed, oldest first.
+    pub history: Vec<FailedAttempt>,
     /// Why the last attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
@@ -130,6 +193,8 @@ impl Task {
             payload: Any(task.payload),
             state: task.state.into(),
             attempts: Count(task.attempts.into()),
+            priority: task.priority.into(),
+            history: task.history.into_iter().map(FailedAttempt::of).collect(),
             last_error: task.last_error,
             run_at: instant(task.run_at),
             created_at: instant(task.created_at),
@@ -146,6 +211,8 @@ impl Example for Task {
             payload: payload(),
             state: TaskState::Done,
             attempts: Count(1),
+            priority: TaskPriority::Normal,
+            history: Vec::new(),
             last_error: None,
             run_at: time(),
             created_at: time(),

@@ -9,15 +9,18 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 pub(super) struct Stop {
     pub(super) draining: CancellationToken,
+    pub(super) tasks: CancellationToken,
     pub(super) streams: CancellationToken,
     pub(super) server: CancellationToken,
     pub(super) background: CancellationToken,
 }
 
 impl Stop {
-    /// Streams end, requests in flight are answered, then what they have led to is finished.
+    /// No more tasks are begun and streams end; requests in flight are answered while tasks in hand
+    /// are finished; then what they have led to is.
     pub(super) async fn drain(self, server: JoinHandle<()>, running: Running, patience: Duration) {
         self.draining.cancel();
+        self.tasks.cancel();
         self.streams.cancel();
         self.server.cancel();
         report("server", server.await);
