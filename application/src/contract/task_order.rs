@@ -94,5 +94,9 @@ pub async fn a_kind_without_room_holds_up_nothing_else(queue: &dyn TaskQueue) {
     let mut room = Room::of(2).with_at_most(0, TaskKind::text());
     let held = fill(queue, &mut room, 1).await.remove(0);
     assert_eq!(held.kind, other_kind());
-    assert_eq!(fill(queue, &mut Room::of(100), 100).await.len(), 100);
+    for _ in 0..20 {
+        for held in fill(queue, &mut Room::of(5), 5).await {
+            queue.complete(&held).await.unwrap().unwrap();
+        }
+    }
 }
