@@ -80,6 +80,8 @@ pub enum Receipt {
     OrderCreated(OrderId),
     /// A task is on the queue.
     TaskAccepted(TaskId),
+    /// An equal task is there already: this one.
+    TaskDuplicate(TaskId),
 }
 
 /// Why a command was refused by a rule. Another's thing is as if it were not there.

@@ -6,7 +6,7 @@ use daybook_accounts::{Account, Holder, Posting};
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
     NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskRequested, TaskRetried, TaskState,
-    Timestamp, Version,
+    Timestamp, UniqueTask, Version,
 };
 use daybook_money::{Currency, MoneyError};
 use daybook_orders::{Order, OrderEvent, Refund};
@@ -92,6 +92,17 @@ impl Stage<'_> {
                 };
                 let event = TaskEvent::TaskRequested(requested);
                 self.event(task.id.stream(), Version::new(1), &event, task.owner, None);
+                if let (Some(owner), Some(unique)) = (task.owner, &task.unique) {
+                    let latest = UniqueTask {
+                        id: task.id,
+                        version: Version::new(1),
+                        state: TaskState::Queued,
+                        number: unique.number,
+                        until: unique.until,
+                    };
+                    let key = Key::UniqueTask(owner, task.kind.clone(), unique.key.clone());
+                    self.set(key, State::UniqueTask(latest));
+                }
                 self.staged.rows.push(Row::Task(task));
                 self.staged.has_tasks = true;
                 Ok(())

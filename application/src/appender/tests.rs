@@ -829,7 +829,7 @@ async fn a_refund_is_decided_on_the_account_that_paid() {
 #[test]
 fn every_outcome_is_read_back_as_it_was_remembered() {
     let (one, money) = (Uuid::from_u128(1), euros("12.34"));
-    let outcomes: [Result<Receipt, Rejection>; 15] = [
+    let outcomes: [Result<Receipt, Rejection>; 16] = [
         Ok(Receipt::Done),
         Ok(Receipt::Registered(holder(1))),
         Ok(Receipt::AccountOpened(account_id(1))),
@@ -837,6 +837,7 @@ fn every_outcome_is_read_back_as_it_was_remembered() {
         Ok(Receipt::Transferred(TransferId::from_uuid(one))),
         Ok(Receipt::OrderCreated(OrderId::from_uuid(one))),
         Ok(Receipt::TaskAccepted(TaskId::from_uuid(one))),
+        Ok(Receipt::TaskDuplicate(TaskId::from_uuid(one))),
         Err(Rejection::AccountNotFound),
         Err(Rejection::OrderNotFound),
         Err(Rejection::TaskNotFound),

@@ -1,7 +1,9 @@
 //! Tasks: ask for one, put a dead one back on the queue, and discard one.
 
+use std::time::Duration;
+
 use daybook_events::{
-    EntryId, HolderId, NewTask, Priority, TaskId, TaskKind, TaskState, Timestamp,
+    EntryId, HolderId, NewTask, Priority, TaskId, TaskKind, TaskState, Timestamp, Unique, UniqueKey,
 };
 use serde_json::value::RawValue;
 
@@ -22,6 +24,18 @@ pub struct TaskRequest {
     pub run_at: Option<Timestamp>,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether it is to be there once.
+    pub unique: Option<UniqueRequest>,
+}
+
+/// A task that is to be there once: of an equal one, with the same owner, kind and key, that is
+/// unfinished or within its time, its caller is told instead.
+#[derive(Clone, Debug)]
+pub struct UniqueRequest {
+    /// The key.
+    pub key: UniqueKey,
+    /// For how long, from when it was asked for, there is no other even if it is finished.
+    pub time: Duration,
 }
 
 impl Commands {
@@ -35,7 +49,7 @@ impl Commands {
         task: TaskRequest,
         request: Request,
     ) -> Result<Outcome, CommandError> {
-        let now = self.clock.now();
+        let (now, unique) = (self.clock.now(), task.unique);
         let task = NewTask {
             id: TaskId::from_uuid(self.ids.next()),
             owner: Some(caller.holder_id),
@@ -47,7 +61,38 @@ impl Commands {
             unique: None,
             history: Vec::new(),
         };
-        self.appender.execute(Enqueue { actor: caller.holder_id, task }, request).await
+        let unique = unique.map(|unique| Numbering {
+            key: Key::UniqueTask(caller.holder_id, task.kind.clone(), unique.key.clone()),
+            until: now.plus(unique.time),
+            unique: unique.key,
+        });
+        self.appender.execute(Enqueue { actor: caller.holder_id, task, unique }, request).await
+    }
+
+    /// Puts the task of a schedule's tick on the queue, unless that was done before, by whichever
+    /// instance. It is nobody's.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub(crate) async fn request_tick(
+        &self,
+        id: TaskId,
+        kind: TaskKind,
+        payload: Box<RawValue>,
+        tick: Timestamp,
+    ) -> Result<Outcome, CommandError> {
+        let task = NewTask {
+            id,
+            owner: None,
+            kind,
+            payload,
+            run_at: tick,
+            created_at: self.clock.now(),
+            priority: Priority::Normal,
+            unique: None,
+            history: Vec::new(),
+        };
+        self.appender.execute(Tick(task), Request::default()).await
     }
 
     /// Puts a dead task back on the queue.
@@ -80,6 +125,15 @@ impl Commands {
 struct Enqueue {
     actor: HolderId,
     task: NewTask,
+    unique: Option<Numbering>,
+}
+
+/// How a unique task gets its number: by that, of two processes that decide at once, one is
+/// refused and decides again.
+struct Numbering {
+    key: Key,
+    unique: UniqueKey,
+    until: Timestamp,
 }
 
 impl Command for Enqueue {
@@ -88,13 +142,50 @@ impl Command for Enqueue {
     }
 
     fn needs(&self) -> Vec<Key> {
-        Vec::new()
+        self.unique.iter().map(|unique| unique.key.clone()).collect()
     }
 
-    fn decide(&self, _states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
-        let receipt = Receipt::TaskAccepted(self.task.id);
-        Ok(Decision { changes: vec![Change::Task(Box::new(self.task.clone()))], receipt })
+    fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
+        let mut task = self.task.clone();
+        if let Some(numbering) = &self.unique {
+            let latest = states.unique_task(&numbering.key);
+            if let Some(latest) = latest.filter(|t| t.rules_out_another(task.created_at)) {
+                return Ok(duplicate(latest.id));
+            }
+            task.unique = Some(Unique {
+                key: numbering.unique.clone(),
+                number: latest.map_or(1, |latest| latest.number.saturating_add(1)),
+                until: numbering.until,
+            });
+        }
+        Ok(accepted(task))
     }
+}
+
+struct Tick(NewTask);
+
+impl Command for Tick {
+    fn actor(&self) -> Option<HolderId> {
+        None
+    }
+
+    fn needs(&self) -> Vec<Key> {
+        vec![Key::Asked(self.0.id)]
+    }
+
+    fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
+        let id = self.0.id;
+        Ok(if states.was_asked_for(id) { duplicate(id) } else { accepted(self.0.clone()) })
+    }
+}
+
+fn accepted(task: NewTask) -> Decision {
+    let receipt = Receipt::TaskAccepted(task.id);
+    Decision { changes: vec![Change::Task(Box::new(task))], receipt }
+}
+
+fn duplicate(of: TaskId) -> Decision {
+    Decision { changes: Vec::new(), receipt: Receipt::TaskDuplicate(of) }
 }
 
 struct Retry {

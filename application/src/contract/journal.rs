@@ -5,7 +5,8 @@ use std::sync::Arc;
 use daybook_accounts::{AccountRepository, HolderRepository};
 use daybook_events::{
     Entry, EntryId, EntryOutcome, EventFilter, Journal, NewTask, Position, Priority, Room, TaskId,
-    TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Version,
+    TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Unique, UniqueKey, UniqueTask,
+    Version,
 };
 use uuid::Uuid;
 
@@ -390,4 +391,66 @@ pub async fn a_task_is_discarded_unless_a_worker_has_it(
     queue.bury(&leased, "hopeless").await.unwrap().unwrap();
     assert_eq!(append(journal, &[discard(1)]).await, [committed(4)]);
     assert_eq!(state(1).await, TaskState::Discarded);
+}
+
+/// An entry that asks for a task with a unique key and a number.
+fn numbered(n: u128, number: u64) -> Entry<Row> {
+    let mut entry = event_on(&format!("task-{n}"), 0);
+    let unique = Unique {
+        key: UniqueKey::new("digest").unwrap(),
+        number,
+        until: Timestamp::from_micros(99),
+    };
+    let task = NewTask { unique: Some(unique), ..super::task_queue::task(n, 0) };
+    entry.rows.push(Row::Task(Box::new(task)));
+    entry
+}
+
+/// A number of a task with a unique key is taken once: whoever wants it again is a conflict, alone.
+/// The latest task with the key is found.
+pub async fn a_unique_task_is_numbered_once(
+    journal: &dyn Journal<Row>,
+    tasks: &dyn TaskRepository,
+) {
+    let key = UniqueKey::new("digest").unwrap();
+    let find = |owner| tasks.find_unique(owner, &TaskKind::text(), &key);
+    assert_eq!(find(holder(1)).await.unwrap(), None);
+    let batch = [numbered(1, 1), event_on("between", 0), numbered(2, 1)];
+    let outcomes = append(journal, &batch).await;
+    assert_eq!(outcomes, [committed(1), committed(2), EntryOutcome::Conflict]);
+    let batch = [numbered(3, 1), event_on("after", 0)];
+    assert_eq!(append(journal, &batch).await, [EntryOutcome::Conflict, committed(3)]);
+    assert_eq!(append(journal, &[numbered(4, 2)]).await, [committed(4)]);
+    let latest = find(holder(1)).await.unwrap().unwrap();
+    let expected = UniqueTask {
+        id: TaskId::from_uuid(Uuid::from_u128(4)),
+        version: Version::new(1),
+        state: TaskState::Queued,
+        number: 2,
+        until: Timestamp::from_micros(99),
+    };
+    assert_eq!(latest, expected);
+    assert_eq!(find(holder(2)).await.unwrap(), None);
+    // Another's, and one of another kind, have numbers of their own.
+    let mut others = [numbered(5, 1), numbered(6, 1)];
+    if let [Row::Task(theirs), ..] = &mut others[0].rows[..] {
+        theirs.owner = Some(holder(2));
+    }
+    if let [Row::Task(other), ..] = &mut others[1].rows[..] {
+        other.kind = TaskKind::SEND_EMAIL.parse().unwrap();
+    }
+    assert_eq!(append(journal, &others).await, [committed(5), committed(6)]);
+}
+
+/// Of appenders that take the same number at once, one gets it.
+pub async fn of_appenders_that_take_the_same_number_one_wins(journal: Arc<dyn Journal<Row>>) {
+    let attempts = (1..=8).map(|n| {
+        let journal = Arc::clone(&journal);
+        tokio::spawn(async move { append(&*journal, &[numbered(n, 1)]).await })
+    });
+    let mut won = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        won += usize::from(attempt.await.unwrap() != [EntryOutcome::Conflict]);
+    }
+    assert_eq!(won, 1);
 }

@@ -86,6 +86,8 @@ pub(super) struct Stored<'a> {
     emails: HashSet<String>,
     /// Tasks that were to be discarded, and that a worker has or had meanwhile.
     begun: HashSet<Uuid>,
+    /// The numbers of tasks with a unique key that are taken.
+    numbers: HashSet<Numbered>,
     /// The position of the last event.
     head: u64,
 }
@@ -102,6 +104,7 @@ impl<'a> Stored<'a> {
             remembered: remembered(db, batch).await?,
             emails: registered_emails(db, batch).await?,
             begun: begun_tasks(db, batch).await?,
+            numbers: taken_numbers(db, batch).await?,
             head: restored(head(db).await?)?,
         })
     }
@@ -117,6 +120,7 @@ impl<'a> Stored<'a> {
             remembered: HashMap::new(),
             emails: HashSet::new(),
             begun: HashSet::new(),
+            numbers: HashSet::new(),
             head: 0,
         }
     }
@@ -143,6 +147,7 @@ impl<'a> Stored<'a> {
         let mut remembered: HashSet<ScopedKey<'_>> =
             self.remembered.keys().map(|(scope, key)| (*scope, key.as_str())).collect();
         let mut emails: HashSet<&str> = self.emails.iter().map(String::as_str).collect();
+        let mut numbers = self.numbers.clone();
         let mut used: HashSet<ScopedKey<'_>> = HashSet::new();
         // Streams that entries which are left out have events in.
         let mut left_out: HashSet<&StreamId> = HashSet::new();
@@ -166,6 +171,7 @@ impl<'a> Stored<'a> {
                     || present.get(stream).copied().unwrap_or(Version::ZERO) != *version
             });
             let taken = new_emails(entry).any(|email| emails.contains(email))
+                || numbered_tasks(entry).any(|number| numbers.contains(&number))
                 || discarded_tasks(entry).any(|id| self.begun.contains(&id));
             if moved || taken || key.is_some_and(|key| used.contains(&key)) {
                 left_out.extend(entry.events.iter().map(|event| &event.stream));
@@ -174,6 +180,7 @@ impl<'a> Stored<'a> {
             }
             used.extend(key);
             emails.extend(new_emails(entry));
+            numbers.extend(numbered_tasks(entry));
             for event in &entry.events {
                 present.insert(&event.stream, event.version);
             }
@@ -269,6 +276,44 @@ async fn begun_tasks(
         .all(db)
         .await?;
     Ok(ids.into_iter().filter(|id| !free.contains(id)).collect())
+}
+
+/// A task with a unique key: its owner, kind, key and number.
+type Numbered = (Option<Uuid>, String, String, i64);
+
+async fn taken_numbers(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+) -> Result<HashSet<Numbered>, Fault> {
+    let keys: Vec<String> =
+        batch.iter().flat_map(numbered_tasks).map(|(_, _, key, _)| key).collect();
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    // Those of other owners and kinds come along.
+    let found: Vec<Numbered> = task::Entity::find()
+        .select_only()
+        .columns([
+            task::Column::OwnerId,
+            task::Column::Kind,
+            task::Column::UniqueKey,
+            task::Column::UniqueNumber,
+        ])
+        .filter(task::Column::UniqueKey.is_in(padded(keys)))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+fn numbered_tasks(entry: &Entry<Row>) -> impl Iterator<Item = Numbered> {
+    entry.rows.iter().filter_map(|row| {
+        let Row::Task(task) = row else { return None };
+        let unique = task.unique.as_ref()?;
+        let owner = task.owner.map(HolderId::uuid);
+        let number = i64::try_from(unique.number).ok()?;
+        Some((owner, task.kind.to_string(), unique.key.as_str().to_owned(), number))
+    })
 }
 
 fn discarded_tasks(entry: &Entry<Row>) -> impl Iterator<Item = Uuid> {

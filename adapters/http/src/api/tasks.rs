@@ -1,7 +1,11 @@
 //! Work to be done later.
 
-use daybook_application::{EmailHandler, Outcome, Receipt, TaskRequest, TextHandler};
-use daybook_events::{Priority, TaskId, TaskKind, TaskState as StoredState, Timestamp};
+use std::time::Duration;
+
+use daybook_application::{
+    EmailHandler, Outcome, Receipt, TaskRequest, TextHandler, UniqueRequest,
+};
+use daybook_events::{Priority, TaskId, TaskKind, TaskState as StoredState, Timestamp, UniqueKey};
 use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -16,6 +20,9 @@ use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{Key, Limit, PathId};
 
+/// For how long a task may stay unique after it is finished.
+const LONGEST_UNIQUE: Duration = Duration::from_hours(366 * 24);
+
 pub(crate) struct TasksApi(pub Context);
 
 #[OpenApi(tag = "Group::Tasks")]
@@ -24,6 +31,9 @@ impl TasksApi {
     ///
     /// It is done at least once, whatever crashes: what fails is tried again, each time after a
     /// longer pause, and is dead after the last attempt. A kind that no worker knows is dead at once.
+    ///
+    /// A mail is sent at least once as well: when a worker dies between sending and noting it, the
+    /// mail is sent again, under the same Message-ID.
     #[oai(path = "/tasks", method = "post", operation_id = "enqueueTask")]
     async fn enqueue(
         &self,
@@ -123,8 +133,12 @@ fn task_id(id: &PathId) -> Result<TaskId, Problem> {
 }
 
 fn accepted(outcome: &Outcome) -> Result<Written<202, TaskAccepted>, Problem> {
-    let Receipt::TaskAccepted(id) = receipt(outcome)? else { return Err(unexpected()) };
-    Ok(Written::new(outcome, &TaskAccepted { task_id: id.uuid() }))
+    let (id, duplicate) = match receipt(outcome)? {
+        Receipt::TaskAccepted(id) => (id, None),
+        Receipt::TaskDuplicate(id) => (id, Some(true)),
+        _ => return Err(unexpected()),
+    };
+    Ok(Written::new(outcome, &TaskAccepted { task_id: id.uuid(), duplicate }))
 }
 
 fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
@@ -142,5 +156,22 @@ fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
     let run_at = task.run_at.map(|text| Timestamp::parse(&text.0)).transpose();
     let run_at = run_at.map_err(|error| Problem::field("run_at", error))?;
     let priority = task.priority.map(Priority::from).unwrap_or_default();
-    Ok(TaskRequest { kind, payload, run_at, priority })
+    let unique = read_unique(task.unique_key.as_deref(), task.unique_for.as_deref())?;
+    Ok(TaskRequest { kind, payload, run_at, priority, unique })
+}
+
+fn read_unique(key: Option<&str>, time: Option<&str>) -> Result<Option<UniqueRequest>, Problem> {
+    let time = time.map(humantime::parse_duration).transpose();
+    let time = time.map_err(|error| Problem::field("unique_for", error))?.unwrap_or_default();
+    if time > LONGEST_UNIQUE {
+        return Err(Problem::field("unique_for", "is more than 366 days"));
+    }
+    let Some(key) = key else {
+        return match time.is_zero() {
+            true => Ok(None),
+            false => Err(Problem::field("unique_for", "needs a unique_key")),
+        };
+    };
+    let key = UniqueKey::new(key).map_err(|error| Problem::field("unique_key", error))?;
+    Ok(Some(UniqueRequest { key, time }))
 }

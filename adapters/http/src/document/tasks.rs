@@ -29,6 +29,16 @@ pub(crate) struct NewTask {
     #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     pub priority: Option<TaskPriority>,
+    /// Makes the task unique among your tasks of its kind: while an equal one is unfinished, you are
+    /// told of that one instead. 1 to 200 visible ASCII characters.
+    #[serde(default)]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 200))]
+    pub unique_key: Option<String>,
+    /// For how long it stays unique from now on even when it is finished, as in `10m` or `1h 30m`;
+    /// at most 366 days.
+    #[serde(default)]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 64))]
+    pub unique_for: Option<String>,
 }
 
 /// How urgent a task is: of ten tasks a worker looks for eight among the urgent first, for one among
@@ -72,7 +82,14 @@ fn payload() -> Any {
 
 impl Example for NewTask {
     fn example() -> Self {
-        Self { kind: "send_email".to_owned(), payload: payload(), run_at: None, priority: None }
+        Self {
+            kind: "send_email".to_owned(),
+            payload: payload(),
+            run_at: None,
+            priority: None,
+            unique_key: None,
+            unique_for: None,
+        }
     }
 }
 
@@ -82,11 +99,15 @@ impl Example for NewTask {
 pub(crate) struct TaskAccepted {
     /// Names the task.
     pub task_id: Uuid,
+    /// `true` where an equal task was there already: it is the one that is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub duplicate: Option<bool>,
 }
 
 impl Example for TaskAccepted {
     fn example() -> Self {
-        Self { task_id: EXAMPLE_ID }
+        Self { task_id: EXAMPLE_ID, duplicate: None }
     }
 }
 

@@ -94,6 +94,7 @@ async fn ask_for_tasks(product: &Product, count: u64) -> Result<(), BenchError> 
                     payload: payload(number)?,
                     run_at: None,
                     priority: Priority::Normal,
+                    unique: None,
                 };
                 match commands.request_task(&caller, task, request()).await {
                     Ok(Outcome { result: Ok(Receipt::TaskAccepted(_)), .. }) => {}
