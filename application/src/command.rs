@@ -51,6 +51,8 @@ pub enum Change {
     Task(Box<NewTask>),
     /// A dead task is put back on the queue.
     RetryTask(TaskId),
+    /// A task is taken off the queue.
+    DiscardTask(TaskId),
 }
 
 /// What a caller is told of a command that was carried out.
@@ -78,6 +80,8 @@ pub enum Receipt {
     OrderCreated(OrderId),
     /// A task is on the queue.
     TaskAccepted(TaskId),
+    /// An equal task is there already: this one.
+    TaskDuplicate(TaskId),
 }
 
 /// Why a command was refused by a rule. Another's thing is as if it were not there.
@@ -96,6 +100,9 @@ pub enum Rejection {
     /// The task is not dead.
     #[error("only a dead task can be retried")]
     TaskNotDead,
+    /// The task is in a worker's hands, done, or discarded already.
+    #[error("only a task that waits or is dead can be discarded")]
+    TaskNotDiscardable,
     /// Someone has registered with this email address.
     #[error("the email address is registered already")]
     EmailTaken,

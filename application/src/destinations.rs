@@ -148,6 +148,9 @@ fn queued(task: Task) -> NewTask {
         payload: task.payload,
         run_at: task.run_at,
         created_at: task.created_at,
+        priority: task.priority,
+        unique: None,
+        history: task.history,
     }
 }
 
@@ -190,7 +193,8 @@ fn task_of(event: &RecordedEvent) -> Option<TaskId> {
     match TaskEvent::from_stored(&event.event_type, &event.data) {
         Ok(TaskEvent::TaskRequested(requested)) => Some(requested.task_id),
         Ok(TaskEvent::TaskRetried(retried)) => Some(retried.task_id),
-        Err(_) => None,
+        // Its message is dropped when it is handed out: the record has it as finished.
+        Ok(TaskEvent::TaskDiscarded(_)) | Err(_) => None,
     }
 }
 

@@ -274,7 +274,11 @@ impl Log {
             match row {
                 Row::Account(account) => drop(self.accounts.insert(account.id, account.clone())),
                 Row::Order(order) => drop(self.orders.insert(order.id, order.clone())),
-                Row::Holder(_) | Row::Posting(_) | Row::Task(_) | Row::TaskRetried { .. } => {}
+                Row::Holder(_)
+                | Row::Posting(_)
+                | Row::Task(_)
+                | Row::TaskRetried { .. }
+                | Row::TaskDiscarded { .. } => {}
             }
         }
         if let Some(record) = &entry.idempotency {

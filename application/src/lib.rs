@@ -43,6 +43,7 @@ pub use caller::{Caller, Request, RequestKey};
 pub use command::{Change, Command, CommandError, Decision, Outcome, Receipt, Rejection};
 pub use commands::{
     Commands, LoginError, MoneyMovement, NewOrder, Registration, TaskRequest, TransferRequest,
+    UniqueRequest,
 };
 pub use destinations::{CacheRepair, Nowhere, Search, SharedBus, TaskDispatch};
 pub use feed::{Feed, FeedItem, FeedStream};

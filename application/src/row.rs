@@ -29,6 +29,16 @@ pub enum Row {
         /// When.
         at: Timestamp,
     },
+    /// A task is not to be done any more. One that has been leased or is finished meanwhile is a
+    /// conflict.
+    TaskDiscarded {
+        /// The task.
+        id: TaskId,
+        /// The version of its stream.
+        version: Version,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// One posting of an event.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use daybook_accounts::{Account, AccountId};
-use daybook_events::{HolderId, StreamId, TaskId, TaskState, Topic, Version};
+use daybook_events::{
+    HolderId, StreamId, TaskId, TaskKind, TaskState, Topic, UniqueKey, UniqueTask, Version,
+};
 use daybook_orders::{Order, OrderId};
 
 use crate::Rejection;
@@ -20,6 +22,10 @@ pub enum Key {
     Topic(Topic),
     /// A task.
     Task(TaskId),
+    /// Whether a task with this id was ever asked for.
+    Asked(TaskId),
+    /// The latest of a holder's tasks of a kind with a unique key.
+    UniqueTask(HolderId, TaskKind, UniqueKey),
     /// Whether an email address, in its comparable form, is registered.
     Email(Box<str>),
 }
@@ -31,9 +37,10 @@ impl Key {
             Self::Account(id) => Some(id.stream()),
             Self::Order(id) => Some(id.stream()),
             Self::Topic(topic) => Some(topic.stream()),
-            Self::Task(id) => Some(id.stream()),
-            // Guarded by the uniqueness of the holder's row.
-            Self::Email(_) => None,
+            Self::Task(id) | Self::Asked(id) => Some(id.stream()),
+            // Guarded by the uniqueness of the rows: an address is registered once, and tasks with a
+            // key are numbered.
+            Self::Email(_) | Self::UniqueTask(..) => None,
         }
     }
 }
@@ -45,6 +52,8 @@ pub(crate) enum State {
     Order(Arc<Order>),
     Topic(Version),
     Task(TaskStanding),
+    Asked(Version),
+    UniqueTask(UniqueTask),
     EmailTaken,
 }
 
@@ -61,8 +70,9 @@ impl State {
         match self {
             Self::Account(account) => account.version,
             Self::Order(order) => order.version,
-            Self::Topic(version) => *version,
+            Self::Topic(version) | Self::Asked(version) => *version,
             Self::Task(task) => task.version,
+            Self::UniqueTask(task) => task.version,
             Self::EmailTaken => Version::ZERO,
         }
     }
@@ -115,6 +125,25 @@ impl States {
             Some(State::Task(task)) => Some(*task),
             _ => None,
         }
+    }
+
+    /// Whether a task with this id was ever asked for.
+    pub(crate) fn was_asked_for(&self, id: TaskId) -> bool {
+        self.version(&Key::Asked(id)) > Version::ZERO
+    }
+
+    pub(crate) fn unique_task(&self, key: &Key) -> Option<UniqueTask> {
+        match self.0.get(key) {
+            Some(State::UniqueTask(task)) => Some(*task),
+            _ => None,
+        }
+    }
+
+    /// The stream that says whether a state is still the same, and its version. Where there is a task
+    /// with a unique key it is that one's: who is told of it has to be told of one that is there.
+    pub(crate) fn expectation(&self, key: &Key) -> Option<(StreamId, Version)> {
+        let stream = key.stream().or_else(|| Some(self.unique_task(key)?.id.stream()));
+        Some((stream?, self.version(key)))
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<&State> {

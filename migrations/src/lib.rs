@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 mod m20261123_000001_ledger;
 mod m20261123_000002_tasks;
 mod m20261125_000003_append;
+mod m20261125_000004_tasks;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_ledger::Migration),
             Box::new(m20261123_000002_tasks::Migration),
             Box::new(m20261125_000003_append::Migration),
+            Box::new(m20261125_000004_tasks::Migration),
         ]
     }
 }

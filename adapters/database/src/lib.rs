@@ -18,10 +18,14 @@ mod error;
 mod holders;
 mod insert;
 mod journal;
+mod leasing;
 mod orders;
 mod pool;
 mod postgres;
 mod sqlite;
+mod task_records;
+mod task_repository;
+mod task_rows;
 mod tasks;
 mod watch;
 

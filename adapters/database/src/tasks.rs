@@ -1,36 +1,35 @@
-//! The task queue, and what is known of tasks.
+//! The task queue.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{
-    Claim, Claimed, Clock, HolderId, Lease, LeaseLost, NewTask, QueueError, Task, TaskCursor,
-    TaskId, TaskPage, TaskQueue, TaskRecords, TaskRepository, TaskState, Timestamp, Version,
+    Clock, Lease, LeaseLost, NewTask, QueueError, Room, TaskQueue, TaskState, Timestamp,
 };
-use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Select, UpdateMany,
-};
-use serde_json::value::RawValue;
-use uuid::Uuid;
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, UpdateMany};
 
 use crate::Database;
-use crate::accounts::{restored, stored};
+use crate::accounts::stored;
 use crate::completions::Completions;
-use crate::entities::task::{Column, Entity, Model};
+use crate::entities::task::{Column, Entity};
 use crate::error::Fault;
-use crate::insert::padded;
 use crate::journal::{TASKS, task_values};
+use crate::leasing::{self, has_room, is_abandoned, is_waiting};
+use crate::task_rows::{leased, stored_history};
 
 /// A queue in the database.
 #[derive(Clone)]
 pub struct DatabaseQueue {
-    database: Database,
-    clock: Arc<dyn Clock>,
+    pub(crate) database: Database,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How many tasks were leased so far: it says whose turn is next.
+    turns: Arc<AtomicU64>,
+    /// Whether this process takes no more tasks.
+    withdrawn: Arc<AtomicBool>,
     completions: Completions,
 }
 
@@ -47,35 +46,20 @@ impl DatabaseQueue {
     /// Outside a Tokio runtime.
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
         let completions = Completions::new(database.writer.clone(), Arc::clone(&clock));
-        Self { database, clock, completions }
+        Self { database, clock, turns: Arc::default(), withdrawn: Arc::default(), completions }
     }
 
     /// Whether there is a task to be leased.
-    async fn is_due(&self, now: Timestamp) -> Result<bool, Fault> {
+    async fn is_due(&self, now: Timestamp, room: &Room) -> Result<bool, Fault> {
         let readers = &self.database.readers;
-        Ok(Entity::find().filter(is_waiting(now)).one(readers).await?.is_some()
-            || Entity::find().filter(is_abandoned(now)).one(readers).await?.is_some())
+        let waiting = Entity::find().filter(is_waiting(now)).filter(has_room(room));
+        let abandoned = Entity::find().filter(is_abandoned(now)).filter(has_room(room));
+        Ok(waiting.one(readers).await?.is_some() || abandoned.one(readers).await?.is_some())
     }
 
-    /// The rows of claimed tasks, locked; those that are not known are recorded first.
-    async fn recorded(
-        &self,
-        transaction: &DatabaseTransaction,
-        claims: &[Claim],
-    ) -> Result<HashMap<Uuid, Model>, Fault> {
-        let mut known = locked(transaction, claims.iter().map(|claim| &claim.task)).await?;
-        let unknown: Vec<_> = claims
-            .iter()
-            .map(|claim| &claim.task)
-            .filter(|task| !known.contains_key(&task.id.uuid()))
-            .collect();
-        if !unknown.is_empty() {
-            let rows: HashMap<Uuid, _> =
-                unknown.iter().map(|task| (task.id.uuid(), task_values(task, 0))).collect();
-            TASKS.run(transaction, rows.into_values().collect()).await?;
-            known.extend(locked(transaction, unknown).await?);
-        }
-        Ok(known)
+    /// The stored history of a task whose present attempt has failed.
+    fn history_with(&self, lease: &Lease, reason: &str) -> Result<String, Fault> {
+        stored_history(&lease.failed(self.clock.now(), reason))
     }
 
     /// Changes a task for the holder of its lease.
@@ -99,7 +83,7 @@ impl DatabaseQueue {
 #[async_trait]
 impl TaskQueue for DatabaseQueue {
     async fn enqueue(&self, tasks: &[NewTask]) -> Result<(), QueueError> {
-        let rows = tasks.iter().map(|task| task_values(task, 0)).collect();
+        let rows = tasks.iter().map(|task| task_values(task, 0)).collect::<Result<_, Fault>>()?;
         let written = self.database.writer.bounded(async {
             let transaction = self.database.begin().await?;
             TASKS.run(&transaction, rows).await?;
@@ -109,24 +93,23 @@ impl TaskQueue for DatabaseQueue {
         Ok(written.await.map_err(Fault::from)?)
     }
 
-    async fn lease(&self, limit: u32, term: Duration) -> Result<Vec<Lease>, QueueError> {
+    async fn lease(&self, room: &Room, term: Duration) -> Result<Vec<Lease>, QueueError> {
         let now = self.clock.now();
         // Looked for without the write lock first: an idle worker disturbs nobody.
-        if !self.is_due(now).await? {
+        if self.withdrawn.load(Ordering::Relaxed) || !self.is_due(now, room).await? {
             return Ok(Vec::new());
         }
         let leased_now = self.database.writer.bounded(async {
             let transaction = self.database.begin().await?;
-            let mut tasks = abandoned(now, limit).all(&transaction).await?;
-            let left = limit.saturating_sub(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
-            if left > 0 {
-                tasks.extend(waiting(now, left).all(&transaction).await?);
-            }
-            lease_rows(&transaction, &tasks, now.plus(term)).await?;
+            let first_turn = self.turns.load(Ordering::Relaxed);
+            let tasks = leasing::lease(&transaction, room.clone(), first_turn, now, term).await?;
             transaction.commit().await?;
             Ok::<_, Fault>(tasks)
         });
-        Ok(leased_now.await?.into_iter().map(leased).collect::<Result<_, _>>()?)
+        let tasks = leased_now.await?;
+        let taken = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+        self.turns.fetch_add(taken, Ordering::Relaxed);
+        Ok(tasks.into_iter().map(leased).collect::<Result<_, _>>()?)
     }
 
     async fn extend(
@@ -151,13 +134,15 @@ impl TaskQueue for DatabaseQueue {
     ) -> Result<Result<(), LeaseLost>, QueueError> {
         let queued = queued()
             .col_expr(Column::LastError, Expr::value(reason))
+            .col_expr(Column::History, Expr::value(self.history_with(lease, reason)?))
             .col_expr(Column::RunAt, Expr::value(at.micros()));
         self.settle(lease, queued).await
     }
 
     async fn bury(&self, lease: &Lease, reason: &str) -> Result<Result<(), LeaseLost>, QueueError> {
         let dead = finished(TaskState::Dead, self.clock.now())
-            .col_expr(Column::LastError, Expr::value(reason));
+            .col_expr(Column::LastError, Expr::value(reason))
+            .col_expr(Column::History, Expr::value(self.history_with(lease, reason)?));
         self.settle(lease, dead).await
     }
 
@@ -166,6 +151,11 @@ impl TaskQueue for DatabaseQueue {
         let released = self.settle(lease, back).await?;
         self.database.engine.tell_workers(&self.database.writer).await.map_err(Fault::from)?;
         Ok(released)
+    }
+
+    async fn withdraw(&self) {
+        // Nothing was handed out ahead.
+        self.withdrawn.store(true, Ordering::Relaxed);
     }
 
     async fn backlog(&self) -> Result<u64, QueueError> {
@@ -181,186 +171,7 @@ impl TaskQueue for DatabaseQueue {
     }
 }
 
-#[async_trait]
-impl TaskRecords for DatabaseQueue {
-    async fn claim(&self, claims: &[Claim], term: Duration) -> Result<Vec<Claimed>, QueueError> {
-        let now = self.clock.now();
-        let claimed = self.database.writer.bounded(async {
-            let transaction = self.database.begin().await?;
-            let known = self.recorded(&transaction, claims).await?;
-            let mut taken = HashSet::new();
-            let verdicts: Vec<_> = claims
-                .iter()
-                .map(|claim| {
-                    let id = claim.task.id.uuid();
-                    let row =
-                        known.get(&id).ok_or_else(|| Fault::corrupt("a task was not recorded"))?;
-                    if taken.contains(&id) {
-                        return Ok(Claimed::Held);
-                    }
-                    let verdict = judge(row, claim.again, now)?;
-                    if matches!(verdict, Claimed::Leased(_)) {
-                        taken.insert(id);
-                    }
-                    Ok::<_, Fault>(verdict)
-                })
-                .collect::<Result<_, _>>()?;
-            lease_rows(
-                &transaction,
-                known.values().filter(|row| taken.contains(&row.id)),
-                now.plus(term),
-            )
-            .await?;
-            transaction.commit().await?;
-            Ok::<_, Fault>(verdicts)
-        });
-        Ok(claimed.await?)
-    }
-}
-
-#[async_trait]
-impl TaskRepository for Database {
-    async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError> {
-        let found = Entity::find_by_id(id.uuid()).one(&self.readers).await.map_err(Fault::from)?;
-        Ok(found.map(restore).transpose()?)
-    }
-
-    async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError> {
-        let ids = padded(ids.iter().map(|id| id.uuid()).collect());
-        let found = Entity::find().filter(Column::Id.is_in(ids)).all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
-    }
-
-    async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError> {
-        let found = Entity::find()
-            .filter(Column::State.eq(TaskState::Queued.as_str()))
-            .filter(Column::RunAt.lt(before.micros()))
-            .filter(Expr::col(Column::RunAt).gt(Expr::col(Column::CreatedAt)))
-            .order_by_asc(Column::RunAt)
-            .limit(u64::from(limit))
-            .all(&self.readers)
-            .await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
-    }
-
-    async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError> {
-        let mut query = Entity::find();
-        if let Some(owner) = page.owner {
-            query = query.filter(Column::OwnerId.eq(owner.uuid()));
-        }
-        if let Some(state) = page.state {
-            query = query.filter(Column::State.eq(state.as_str()));
-        }
-        if let Some(TaskCursor(after)) = page.after {
-            query = query.filter(Column::Id.lt(after.uuid()));
-        }
-        let found =
-            query.order_by_desc(Column::Id).limit(u64::from(page.limit)).all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
-    }
-
-    async fn forget_done(&self, before: Timestamp, limit: u32) -> Result<u64, QueueError> {
-        let forgotten = self.writer.bounded(async {
-            let transaction = self.begin().await?;
-            let old: Vec<Uuid> = Entity::find()
-                .select_only()
-                .column(Column::Id)
-                .filter(Column::State.eq(TaskState::Done.as_str()))
-                .filter(Column::FinishedAt.lt(before.micros()))
-                .limit(u64::from(limit))
-                .into_tuple()
-                .all(&transaction)
-                .await?;
-            let deleted =
-                Entity::delete_many().filter(Column::Id.is_in(old)).exec(&transaction).await?;
-            transaction.commit().await?;
-            Ok::<_, DbErr>(deleted.rows_affected)
-        });
-        Ok(forgotten.await.map_err(Fault::from)?)
-    }
-}
-
 const NO_INSTANT: Option<i64> = None;
-
-fn is_waiting(now: Timestamp) -> sea_orm::sea_query::SimpleExpr {
-    Column::State.eq(TaskState::Queued.as_str()).and(Column::RunAt.lte(now.micros()))
-}
-
-fn is_abandoned(now: Timestamp) -> sea_orm::sea_query::SimpleExpr {
-    Column::State.eq(TaskState::Running.as_str()).and(Column::LeaseUntil.lt(now.micros()))
-}
-
-/// Tasks whose time has come, earliest first. Those that another worker is just taking are
-/// skipped; on SQLite there can be none.
-fn waiting(now: Timestamp, limit: u32) -> Select<Entity> {
-    taken(Entity::find().filter(is_waiting(now)).order_by_asc(Column::RunAt), limit)
-}
-
-/// Tasks whose worker has not been heard of, earliest first.
-fn abandoned(now: Timestamp, limit: u32) -> Select<Entity> {
-    taken(Entity::find().filter(is_abandoned(now)).order_by_asc(Column::RunAt), limit)
-}
-
-fn taken(tasks: Select<Entity>, limit: u32) -> Select<Entity> {
-    tasks
-        .order_by_asc(Column::Id)
-        .limit(u64::from(limit))
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-}
-
-/// The rows of these tasks that are there, locked in the order of their ids, as everyone does it.
-async fn locked(
-    transaction: &DatabaseTransaction,
-    tasks: impl IntoIterator<Item = &NewTask>,
-) -> Result<HashMap<Uuid, Model>, Fault> {
-    let ids = padded(tasks.into_iter().map(|task| task.id.uuid()).collect());
-    let rows = Entity::find()
-        .filter(Column::Id.is_in(ids))
-        .order_by_asc(Column::Id)
-        .lock(LockType::Update)
-        .all(transaction)
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-}
-
-/// Notes the leases of these rows.
-async fn lease_rows(
-    transaction: &DatabaseTransaction,
-    rows: impl IntoIterator<Item = &Model>,
-    until: Timestamp,
-) -> Result<(), Fault> {
-    let ids: Vec<_> = rows.into_iter().map(|row| row.id).collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    Entity::update_many()
-        .col_expr(Column::State, Expr::value(TaskState::Running.as_str()))
-        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-        .col_expr(Column::LeaseToken, Expr::col(Column::LeaseToken).add(1))
-        .col_expr(Column::LeaseUntil, Expr::value(until.micros()))
-        .filter(Column::Id.is_in(padded(ids)))
-        .exec(transaction)
-        .await?;
-    Ok(())
-}
-
-/// Whether a task that was handed out can be leased.
-fn judge(row: &Model, again: bool, now: Timestamp) -> Result<Claimed, Fault> {
-    let state = TaskState::from_name(&row.state)
-        .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?;
-    Ok(match state {
-        TaskState::Done | TaskState::Dead => Claimed::Finished,
-        TaskState::Queued if row.run_at > now.micros() => {
-            Claimed::NotDue(Timestamp::from_micros(row.run_at))
-        }
-        TaskState::Running
-            if !again && row.lease_until.is_some_and(|until| until >= now.micros()) =>
-        {
-            Claimed::Held
-        }
-        TaskState::Queued | TaskState::Running => Claimed::Leased(leased(row.clone())?),
-    })
-}
 
 fn queued() -> UpdateMany<Entity> {
     Entity::update_many()
@@ -373,36 +184,4 @@ fn finished(state: TaskState, at: Timestamp) -> UpdateMany<Entity> {
         .col_expr(Column::State, Expr::value(state.as_str()))
         .col_expr(Column::FinishedAt, Expr::value(at.micros()))
         .col_expr(Column::LeaseUntil, Expr::value(NO_INSTANT))
-}
-
-/// The lease that was just written of a task as it was before.
-fn leased(row: Model) -> Result<Lease, Fault> {
-    Ok(Lease {
-        task_id: TaskId::from_uuid(row.id),
-        kind: row.kind.parse().map_err(Fault::corrupt)?,
-        payload: RawValue::from_string(row.payload).map_err(Fault::corrupt)?,
-        attempt: attempts(row.attempts)?.saturating_add(1),
-        token: restored(row.lease_token)?.saturating_add(1),
-    })
-}
-
-fn restore(row: Model) -> Result<Task, Fault> {
-    Ok(Task {
-        id: TaskId::from_uuid(row.id),
-        owner: row.owner_id.map(HolderId::from_uuid),
-        kind: row.kind.parse().map_err(Fault::corrupt)?,
-        payload: RawValue::from_string(row.payload).map_err(Fault::corrupt)?,
-        state: TaskState::from_name(&row.state)
-            .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?,
-        attempts: attempts(row.attempts)?,
-        last_error: row.last_error,
-        run_at: Timestamp::from_micros(row.run_at),
-        created_at: Timestamp::from_micros(row.created_at),
-        finished_at: row.finished_at.map(Timestamp::from_micros),
-        version: Version::new(restored(row.version)?),
-    })
-}
-
-fn attempts(stored: i32) -> Result<u32, Fault> {
-    u32::try_from(stored).map_err(Fault::corrupt)
 }

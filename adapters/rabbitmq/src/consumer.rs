@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use amqprs::channel::{BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage};
-use daybook_events::{Clock, NewTask};
+use amqprs::channel::{
+    BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
+};
+use daybook_events::{Clock, NewTask, Priority};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,8 @@ use crate::topology::Topology;
 const DUE: u16 = 256;
 /// How often it is looked for leases that were not extended.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long it is waited for the last messages of a queue that nothing is taken from any more.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Receives messages, once it was started.
 pub(crate) struct Consumer {
@@ -35,6 +39,10 @@ pub(crate) struct Consumer {
     new_tasks: Arc<Notify>,
     stop: CancellationToken,
     started: AtomicBool,
+    /// Nothing is to be taken from the queues of tasks any more.
+    leave: CancellationToken,
+    /// Nothing is taken from them any more, and what waited was given back.
+    left: CancellationToken,
     pub(crate) link: Link,
     pub(crate) deliveries: Deliveries,
     pub(crate) moves: Moves,
@@ -44,8 +52,36 @@ pub(crate) struct Consumer {
 struct Session {
     line: Line,
     generation: u64,
-    work: Inlet,
+    work: Work,
     due: Inlet,
+}
+
+/// What comes from the queues of tasks.
+struct Work {
+    high: Inlet,
+    normal: Inlet,
+    low: Inlet,
+}
+
+impl Work {
+    /// The next message, of whichever priority; `None` where a queue has ended.
+    async fn next(&mut self) -> Option<(Priority, Channel, ConsumerMessage)> {
+        let Self { high, normal, low } = self;
+        let (priority, inlet, message) = tokio::select! {
+            message = high.messages.recv() => (Priority::High, high, message),
+            message = normal.messages.recv() => (Priority::Normal, normal, message),
+            message = low.messages.recv() => (Priority::Low, low, message),
+        };
+        Some((priority, inlet.channel.clone(), message?))
+    }
+
+    fn each(&mut self) -> [(Priority, &mut Inlet); 3] {
+        [
+            (Priority::High, &mut self.high),
+            (Priority::Normal, &mut self.normal),
+            (Priority::Low, &mut self.low),
+        ]
+    }
 }
 
 /// What came over a connection is void when it is left, in whatever way.
@@ -60,6 +96,7 @@ impl Drop for Voided<'_> {
 /// What comes from one queue: never more than was asked for ahead.
 struct Inlet {
     channel: Channel,
+    consumer: String,
     messages: mpsc::UnboundedReceiver<ConsumerMessage>,
 }
 
@@ -82,6 +119,8 @@ impl Consumer {
             new_tasks,
             stop,
             started: AtomicBool::new(false),
+            leave: CancellationToken::new(),
+            left: CancellationToken::new(),
             link: Link::new("receiving"),
             deliveries: Deliveries::default(),
             moves,
@@ -106,7 +145,8 @@ impl Consumer {
                     self.link.up();
                     let began = Instant::now();
                     let fault = self.serve(session).await;
-                    if self.stop.is_cancelled() {
+                    // Without a connection there is nothing to be given back.
+                    if self.stop.is_cancelled() || self.leave.is_cancelled() {
                         return;
                     }
                     self.link.lost(&fault);
@@ -129,10 +169,62 @@ impl Consumer {
         let channel = line.channel(None).await?;
         self.topology.declare(&line, &channel).await?;
         let generation = self.deliveries.next_generation();
-        let work = inlet(&line, channel, self.topology.work(), self.prefetch).await?;
+        let normal = self.work_inlet(&line, channel, Priority::Normal).await?;
+        let high = self.work_inlet(&line, line.channel(None).await?, Priority::High).await?;
+        let low = self.work_inlet(&line, line.channel(None).await?, Priority::Low).await?;
+        let work = Work { high, normal, low };
         let channel = line.channel(None).await?;
         let due = inlet(&line, channel, &self.topology.due(), DUE).await?;
         Ok(Session { line, generation, work, due })
+    }
+
+    async fn work_inlet(
+        &self,
+        line: &Line,
+        channel: Channel,
+        priority: Priority,
+    ) -> Result<Inlet, Fault> {
+        inlet(line, channel, &self.topology.work(priority), self.prefetch).await
+    }
+
+    /// Takes nothing more from the queues of tasks, and waits until what was fetched from them and
+    /// is not leased is on its way back.
+    pub(crate) async fn withdraw(&self, patience: Duration) {
+        self.leave.cancel();
+        if self.started.load(Ordering::Relaxed)
+            && self.link.fault().is_none()
+            && tokio::time::timeout(patience, self.left.cancelled()).await.is_err()
+        {
+            tracing::debug!("tasks that were fetched ahead go back with the connection");
+        }
+    }
+
+    /// Whether nothing is to be taken any more.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.leave.is_cancelled()
+    }
+
+    /// How many messages may wait that there is no room for.
+    pub(crate) fn crowd(&self) -> usize {
+        usize::from(self.prefetch / 2)
+    }
+
+    async fn leave(&self, generation: u64, work: &mut Work) {
+        for (priority, inlet) in work.each() {
+            let arguments = BasicCancelArguments::new(&inlet.consumer);
+            let canceled = inlet.channel.basic_cancel(arguments);
+            if !matches!(tokio::time::timeout(LAST, canceled).await, Ok(Ok(_))) {
+                continue;
+            }
+            // What was under way still comes; then the inlet ends.
+            while let Ok(Some(message)) = tokio::time::timeout(LAST, inlet.messages.recv()).await {
+                self.arrived(generation, priority, &inlet.channel, message);
+            }
+        }
+        for delivery in self.deliveries.take_all() {
+            delivery.receipt.give_back().await;
+        }
+        self.left.cancel();
     }
 
     /// Receives until the connection ends or it has to stop; answers why.
@@ -147,10 +239,13 @@ impl Consumer {
                 biased;
                 () = self.stop.cancelled() => break Fault::Closed,
                 () = line.ended() => break line.fault(None),
+                () = self.leave.cancelled(), if !self.left.is_cancelled() => {
+                    self.leave(generation, &mut work).await;
+                }
                 _ = looks.tick() => self.give_back_expired().await,
-                message = work.messages.recv() => {
-                    let Some(message) = message else { break line.fault(None) };
-                    self.arrived(generation, &work.channel, message);
+                next = work.next(), if !self.left.is_cancelled() => {
+                    let Some((priority, channel, message)) = next else { break line.fault(None) };
+                    self.arrived(generation, priority, &channel, message);
                 }
                 count = due.messages.recv_many(&mut batch, DUE.into()) => {
                     if count == 0 {
@@ -175,16 +270,22 @@ impl Consumer {
         }
     }
 
-    fn arrived(&self, generation: u64, channel: &Channel, message: ConsumerMessage) {
-        if let Some((receipt, again, task)) = self.read(generation, channel, message) {
-            self.deliveries.arrived(Delivery { receipt, again, task });
+    fn arrived(
+        &self,
+        generation: u64,
+        priority: Priority,
+        channel: &Channel,
+        message: ConsumerMessage,
+    ) {
+        if let Some((receipt, again, task)) = self.read(generation, channel, message, priority) {
+            self.deliveries.arrived(Delivery { receipt, again, priority, task });
             self.new_tasks.notify_one();
         }
     }
 
     /// Where a task goes whose wait has ended.
     fn moved(&self, generation: u64, channel: &Channel, message: ConsumerMessage) -> Option<Move> {
-        let (receipt, _, task) = self.read(generation, channel, message)?;
+        let (receipt, _, task) = self.read(generation, channel, message, Priority::Normal)?;
         let letter = match task {
             Ok(task) => message::letter(&task, self.clock.now()),
             Err(letter) => *letter,
@@ -197,10 +298,12 @@ impl Consumer {
         generation: u64,
         channel: &Channel,
         message: ConsumerMessage,
+        priority: Priority,
     ) -> Option<(Receipt, bool, Result<NewTask, Box<Letter>>)> {
         let (deliver, properties) = (message.deliver?, message.basic_properties?);
         let body = message.content?;
-        let task = message::task(&properties, &body, self.clock.now()).map_err(|reason| {
+        let task = message::task(&properties, &body, self.clock.now(), priority);
+        let task = task.map_err(|reason| {
             tracing::warn!(reason, "a message is no task; it goes to the dead letters");
             Box::new(message::unreadable(&properties, body, reason))
         });
@@ -212,6 +315,6 @@ impl Consumer {
 async fn inlet(line: &Line, channel: Channel, queue: &str, ahead: u16) -> Result<Inlet, Fault> {
     line.step(None, channel.basic_qos(BasicQosArguments::new(0, ahead, false))).await?;
     let arguments = BasicConsumeArguments::new(queue, "");
-    let (_, messages) = line.step(Some(queue), channel.basic_consume_rx(arguments)).await?;
-    Ok(Inlet { channel, messages })
+    let (consumer, messages) = line.step(Some(queue), channel.basic_consume_rx(arguments)).await?;
+    Ok(Inlet { channel, consumer, messages })
 }

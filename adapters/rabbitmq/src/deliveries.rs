@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
-use daybook_events::{Claim, Lease, NewTask, TaskId, Timestamp};
+use daybook_events::{Claim, Lease, NewTask, Priority, Room, TaskId, Timestamp};
 
 use crate::letter::Letter;
 
@@ -16,6 +16,8 @@ pub(crate) struct Delivery {
     pub receipt: Receipt,
     /// Whether it was handed out before.
     pub again: bool,
+    /// That of the queue it came from.
+    pub priority: Priority,
     /// The task, or the letter to the dead letters where nobody can read it.
     pub task: Result<NewTask, Box<Letter>>,
 }
@@ -23,6 +25,11 @@ pub(crate) struct Delivery {
 impl Delivery {
     fn run_at(&self) -> Option<Timestamp> {
         self.task.as_ref().ok().map(|task| task.run_at)
+    }
+
+    /// Takes the room for it; answers whether there was any. What nobody can read needs none.
+    fn fits(&self, room: &mut Room) -> bool {
+        self.task.as_ref().map_or(true, |task| room.take(&task.kind))
     }
 }
 
@@ -84,8 +91,37 @@ pub(crate) struct Deliveries(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     generation: u64,
-    waiting: VecDeque<Delivery>,
+    waiting: Waiting,
+    /// How many were taken so far: it says whose turn is next.
+    turn: u64,
     held: HashMap<TaskId, Held>,
+}
+
+/// What waits to be leased, by priority.
+#[derive(Default)]
+struct Waiting {
+    high: VecDeque<Delivery>,
+    normal: VecDeque<Delivery>,
+    low: VecDeque<Delivery>,
+}
+
+impl Waiting {
+    const fn of(&mut self, priority: Priority) -> &mut VecDeque<Delivery> {
+        match priority {
+            Priority::High => &mut self.high,
+            Priority::Normal => &mut self.normal,
+            Priority::Low => &mut self.low,
+        }
+    }
+
+    /// The next that there is room for, where it is the turn with this number.
+    fn next(&mut self, turn: u64, room: &mut Room) -> Option<Delivery> {
+        Priority::turn(turn).into_iter().find_map(|priority| {
+            let queue = self.of(priority);
+            let first = queue.iter().position(|delivery| delivery.fits(room))?;
+            queue.remove(first)
+        })
+    }
 }
 
 impl Deliveries {
@@ -97,7 +133,7 @@ impl Deliveries {
     pub(crate) fn next_generation(&self) -> u64 {
         let mut inner = self.lock();
         inner.generation += 1;
-        inner.waiting.clear();
+        inner.waiting = Waiting::default();
         inner.held.clear();
         inner.generation
     }
@@ -106,17 +142,44 @@ impl Deliveries {
     pub(crate) fn arrived(&self, delivery: Delivery) {
         let mut inner = self.lock();
         if delivery.receipt.generation == inner.generation {
-            inner.waiting.push_back(delivery);
+            inner.waiting.of(delivery.priority).push_back(delivery);
         }
     }
 
-    /// At most `limit` messages that wait to be leased, earliest first.
-    pub(crate) fn take(&self, limit: usize) -> Taken<'_> {
+    /// As many messages that wait to be leased as there is room for, by turns of the priorities;
+    /// those of one priority earliest first. Answers what room is left as well.
+    pub(crate) fn take(&self, room: &Room) -> (Taken<'_>, Room) {
+        let (mut inner, mut room) = (self.lock(), room.clone());
+        let mut deliveries = VecDeque::new();
+        while room.tasks() > 0
+            && let turn = inner.turn
+            && let Some(delivery) = inner.waiting.next(turn, &mut room)
+        {
+            inner.turn = turn.wrapping_add(1);
+            deliveries.push_back(delivery);
+        }
+        let rank = |delivery: &Delivery| {
+            Priority::ALL.iter().position(|priority| *priority == delivery.priority)
+        };
+        deliveries.make_contiguous().sort_by_key(|delivery| (rank(delivery), delivery.run_at()));
+        (Taken { from: self, deliveries }, room)
+    }
+
+    /// Where more than so many of one priority wait that there is no room for, those beyond it: they
+    /// would keep others from being fetched.
+    pub(crate) fn crowd(&self, most: usize) -> Vec<Delivery> {
         let mut inner = self.lock();
-        let count = inner.waiting.len().min(limit);
-        let mut deliveries: VecDeque<_> = inner.waiting.drain(..count).collect();
-        deliveries.make_contiguous().sort_by_key(Delivery::run_at);
-        Taken { from: self, deliveries }
+        let mut crowd = Vec::new();
+        for priority in Priority::ALL {
+            let queue = inner.waiting.of(priority);
+            crowd.extend(queue.drain(most.min(queue.len())..));
+        }
+        crowd
+    }
+
+    /// All that waits to be leased.
+    pub(crate) fn take_all(&self) -> Vec<Delivery> {
+        self.crowd(0)
     }
 
     /// A task is leased from here; answers the receipt for what it was leased by before.
@@ -192,7 +255,7 @@ impl Drop for Taken<'_> {
         for mut delivery in self.deliveries.drain(..).rev() {
             if delivery.receipt.generation == inner.generation {
                 delivery.again = true;
-                inner.waiting.push_front(delivery);
+                inner.waiting.of(delivery.priority).push_front(delivery);
             }
         }
     }

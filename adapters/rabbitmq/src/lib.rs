@@ -11,6 +11,7 @@
 //! - `tasks`, as the known programs declare it: durable, no arguments. A task is a persistent
 //!   message on it (see `message.rs`), and a line of text is a message of just that text, whoever
 //!   sent it.
+//! - `tasks.high` and `tasks.low`, beside it and alike, for tasks of those priorities.
 //! - `tasks.wait.64`, `.128`, … up to 2²⁶: tasks whose time has not come, each queue with one fixed
 //!   time to live in milliseconds. A task goes to the longest that is not longer than what is left
 //!   of its wait, falls out of it into `tasks.due`, and from there goes to `tasks` or to the next.
@@ -18,7 +19,7 @@
 //!   expires, so that a long wait holds up the short ones behind it.
 //! - `tasks.due`: read by every process that takes tasks.
 //! - `tasks.dead`: copies of buried tasks, and messages that nobody can read, with the reason in
-//!   the header `x-daybook-reason`. It holds 100 000 messages and 1 GiB; the oldest go first.
+//!   the header `x-daybook-reason` and the attempts that failed in `x-daybook-history`. It holds 100 000 messages and 1 GiB; the oldest go first.
 //!
 //! # Why each order of steps is safe
 //!

@@ -2,8 +2,9 @@
 //!
 //! A task of kind `text` is a `text/plain` message of just its text: the known programs print it.
 //! Every other is `application/json`, its payload byte for byte. The id is the message id, the
-//! kind the message type, the second in which it was asked for the timestamp. A task with an owner
-//! or with a time that has not come says so in headers `x-daybook-…`, with instants in
+//! kind the message type, the second in which it was asked for the timestamp. A task with an owner,
+//! a time that has not come, another than the normal priority or attempts behind it says so in
+//! headers `x-daybook-…`, with instants in
 //! microseconds. One that is nobody's and due has none: a classic queue takes in and hands out a
 //! fifth to a third fewer messages where the properties are longer than 64 bytes. A text whose
 //! JSON is spelled with escapes that are not needed carries that spelling in a header.
@@ -12,7 +13,9 @@
 //! kind as its type is a task of that kind. What is neither goes to the dead letters.
 
 use amqprs::{BasicProperties, DELIVERY_MODE_PERSISTENT, FieldTable, FieldValue};
-use daybook_events::{HolderId, Lease, NewTask, TaskId, TaskKind, Timestamp};
+use daybook_events::{
+    FailedAttempt, HolderId, Lease, NewTask, Priority, TaskId, TaskKind, Timestamp,
+};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -32,12 +35,16 @@ const OWNER: &str = "x-daybook-owner";
 const SPELLING: &str = "x-daybook-payload";
 const REASON: &str = "x-daybook-reason";
 const ATTEMPT: &str = "x-daybook-attempt";
+const PRIORITY: &str = "x-daybook-priority";
+/// The attempts that failed, as a JSON array of objects with `attempt`, `at` and `reason`.
+const HISTORY: &str = "x-daybook-history";
 
 /// The task as a message, on the way to whoever does it: at once, or after its wait.
 pub(crate) fn letter(task: &NewTask, now: Timestamp) -> Letter {
-    let route = Route::after(task.run_at.since(now));
-    let headers =
-        if route == Route::Work && task.owner.is_none() { None } else { Some(headers(task)) };
+    let route = Route::after(task.run_at.since(now), task.priority);
+    let is_plain =
+        route == Route::Work(Priority::Normal) && task.owner.is_none() && task.history.is_empty();
+    let headers = if is_plain { None } else { Some(headers(task)) };
     written(task, route, headers)
 }
 
@@ -85,11 +92,13 @@ pub(crate) fn unreadable(original: &BasicProperties, body: Vec<u8>, reason: &str
     Letter { route: Route::Dead, properties, body }
 }
 
-/// The task that a message is, or why it is none.
+/// The task that a message is, or why it is none. `priority` is that of the queue it came from; what
+/// the message says counts more.
 pub(crate) fn task(
     properties: &BasicProperties,
     body: &[u8],
     now: Timestamp,
+    priority: Priority,
 ) -> Result<NewTask, &'static str> {
     if body.len() > LONGEST_BODY {
         return Err("it is longer than 1 MiB");
@@ -110,6 +119,9 @@ pub(crate) fn task(
         payload,
         run_at: instant(properties, RUN_AT)?.unwrap_or(now),
         created_at: instant(properties, CREATED_AT)?.unwrap_or_else(|| asked_for(properties, now)),
+        priority: named_priority(properties).unwrap_or(priority),
+        unique: None,
+        history: history(properties),
     })
 }
 
@@ -119,6 +131,12 @@ fn headers(task: &NewTask) -> FieldTable {
     insert(&mut headers, CREATED_AT, FieldValue::l(task.created_at.micros()));
     if let Some(owner) = task.owner {
         insert(&mut headers, OWNER, owner.to_string().into());
+    }
+    if task.priority != Priority::Normal {
+        insert(&mut headers, PRIORITY, task.priority.as_str().into());
+    }
+    if let (false, Ok(history)) = (task.history.is_empty(), serde_json::to_string(&task.history)) {
+        insert(&mut headers, HISTORY, history.into());
     }
     headers
 }
@@ -195,6 +213,21 @@ fn owner(properties: &BasicProperties) -> Result<Option<HolderId>, &'static str>
             Ok(Some(HolderId::from_uuid(owner)))
         }
         Some(_) => Err(WRONG),
+    }
+}
+
+fn named_priority(properties: &BasicProperties) -> Option<Priority> {
+    match header(properties, PRIORITY)? {
+        FieldValue::S(name) => Priority::from_name(name.as_ref()),
+        _ => None,
+    }
+}
+
+/// What nobody can read is left out: the record knows better.
+fn history(properties: &BasicProperties) -> Vec<FailedAttempt> {
+    match header(properties, HISTORY) {
+        Some(FieldValue::S(json)) => serde_json::from_str(json.as_ref()).unwrap_or_default(),
+        _ => Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{
-    Claimed, Clock, Lease, LeaseLost, NewTask, QueueError, TaskQueue, TaskRecords, Timestamp,
+    Claimed, Clock, Lease, LeaseLost, NewTask, QueueError, Room, TaskQueue, TaskRecords, Timestamp,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,8 @@ use crate::topology::Topology;
 
 /// How long messages on the move are waited for when the queue is closed.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a task is put off that there is no room for.
+const ASIDE: Duration = Duration::from_secs(1);
 
 /// A task queue on a `RabbitMQ` broker.
 ///
@@ -189,6 +191,19 @@ impl RabbitQueue {
         None
     }
 
+    /// Tasks of kinds that there is no room for must not keep others from being fetched: those beyond
+    /// a few go to the end of the queue, after a moment.
+    fn put_off_crowd(&self, moves: &mut Vec<Move>) {
+        let now = self.clock.now();
+        for delivery in self.consumer.deliveries.crowd(self.consumer.crowd()) {
+            let letter = match delivery.task {
+                Ok(task) => message::letter(&NewTask { run_at: now.plus(ASIDE), ..task }, now),
+                Err(letter) => *letter,
+            };
+            moves.push(Move { letter, receipt: delivery.receipt });
+        }
+    }
+
     /// Acknowledges what a lease held: it is settled, or somebody else has the task.
     async fn acknowledge(&self, lease: &Lease) {
         if let Some(held) = self.consumer.deliveries.settle(lease) {
@@ -212,8 +227,11 @@ impl TaskQueue for RabbitQueue {
         Ok(self.publisher.send(tasks, |task| message::letter(task, now)).await?)
     }
 
-    async fn lease(&self, limit: u32, term: Duration) -> Result<Vec<Lease>, QueueError> {
+    async fn lease(&self, room: &Room, term: Duration) -> Result<Vec<Lease>, QueueError> {
         let records = self.records()?;
+        if self.consumer.is_withdrawn() {
+            return Ok(Vec::new());
+        }
         if self.consumer.starts() {
             self.tasks.spawn(Arc::clone(&self.consumer).run());
         }
@@ -221,7 +239,7 @@ impl TaskQueue for RabbitQueue {
             return Err(fault.into());
         }
         self.consumer.give_back_expired().await;
-        let mut taken = self.consumer.deliveries.take(limit.try_into().unwrap_or(usize::MAX));
+        let (mut taken, room_left) = self.consumer.deliveries.take(room);
         let claims = taken.claims();
         let answers =
             if claims.is_empty() { Vec::new() } else { records.claim(&claims, term).await? };
@@ -229,6 +247,9 @@ impl TaskQueue for RabbitQueue {
         let (mut leases, mut moves) = (Vec::new(), Vec::new());
         while let Some(delivery) = taken.next() {
             leases.extend(self.follow(delivery, || answers.next(), until, &mut moves).await);
+        }
+        if room_left.tasks() > 0 {
+            self.put_off_crowd(&mut moves);
         }
         self.consumer.moves.begin(moves);
         Ok(leases)
@@ -267,7 +288,9 @@ impl TaskQueue for RabbitQueue {
         let retried = self.records()?.retry(lease, reason, at).await?;
         match retried {
             Ok(()) => self.replace(lease, |task| {
-                message::letter(&NewTask { run_at: at, ..task }, self.clock.now())
+                let now = self.clock.now();
+                let history = lease.failed(now, reason);
+                message::letter(&NewTask { run_at: at, history, ..task }, now)
             }),
             Err(LeaseLost) => self.acknowledge(lease).await,
         }
@@ -277,7 +300,10 @@ impl TaskQueue for RabbitQueue {
     async fn bury(&self, lease: &Lease, reason: &str) -> Result<Result<(), LeaseLost>, QueueError> {
         let buried = self.records()?.bury(lease, reason).await?;
         match buried {
-            Ok(()) => self.replace(lease, |task| message::buried(&task, lease, reason)),
+            Ok(()) => self.replace(lease, |task| {
+                let history = lease.failed(self.clock.now(), reason);
+                message::buried(&NewTask { history, ..task }, lease, reason)
+            }),
             Err(LeaseLost) => self.acknowledge(lease).await,
         }
         Ok(buried)
@@ -292,6 +318,10 @@ impl TaskQueue for RabbitQueue {
             }
         }
         Ok(released)
+    }
+
+    async fn withdraw(&self) {
+        self.consumer.withdraw(FAREWELL).await;
     }
 
     async fn backlog(&self) -> Result<u64, QueueError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use amqprs::channel::{Channel, QueueDeclareArguments};
 use amqprs::{FieldTable, FieldValue};
+use daybook_events::Priority;
 
 use crate::fault::Fault;
 use crate::line::Line;
@@ -19,8 +20,8 @@ const DEAD_BYTES: i64 = 1 << 30;
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// To whoever is free.
-    Work,
+    /// To whoever is free, among the tasks that are as urgent.
+    Work(Priority),
     /// To the dead letters.
     Dead,
     /// To wait for this power of two of milliseconds.
@@ -30,9 +31,9 @@ pub(crate) enum Route {
 impl Route {
     /// Where a task goes that is to be done after so long: to the longest wait that does not make
     /// it late, or to the shortest.
-    pub(crate) fn after(wait: Duration) -> Self {
+    pub(crate) fn after(wait: Duration, priority: Priority) -> Self {
         if wait.is_zero() {
-            return Self::Work;
+            return Self::Work(priority);
         }
         let power = wait.as_millis().checked_ilog2().and_then(|power| u8::try_from(power).ok());
         Self::Wait(power.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST))
@@ -51,9 +52,9 @@ impl Topology {
         Self { queue: settings.queue.clone(), quorum: settings.quorum }
     }
 
-    /// The queue that tasks are taken from.
-    pub(crate) fn work(&self) -> &str {
-        &self.queue
+    /// The queue that tasks of this priority are taken from.
+    pub(crate) fn work(&self, priority: Priority) -> String {
+        self.name(Route::Work(priority))
     }
 
     /// The queue of tasks whose wait has ended.
@@ -63,7 +64,8 @@ impl Topology {
 
     pub(crate) fn name(&self, route: Route) -> String {
         match route {
-            Route::Work => self.queue.clone(),
+            Route::Work(Priority::Normal) => self.queue.clone(),
+            Route::Work(urgency) => format!("{}.{}", self.queue, urgency.as_str()),
             Route::Dead => format!("{}.dead", self.queue),
             Route::Wait(power) => format!("{}.wait.{}", self.queue, 1_u64 << power),
         }
@@ -81,16 +83,23 @@ impl Topology {
         }
         insert(&mut dead, "x-max-length", FieldValue::l(DEAD_LETTERS));
         insert(&mut dead, "x-max-length-bytes", FieldValue::l(DEAD_BYTES));
-        declare(line, channel, self.queue.clone(), work).await?;
+        for priority in Priority::ALL {
+            declare(line, channel, self.work(priority), work.clone()).await?;
+        }
         declare(line, channel, self.name(Route::Dead), dead).await?;
         declare(line, channel, self.due(), handing_on_to(self.queue.clone(), self.quorum)).await
     }
 
-    /// How many messages are on the queue of tasks that nobody has fetched.
+    /// How many messages are on the queues of tasks that nobody has fetched.
     pub(crate) async fn backlog(&self, line: &Line, channel: &Channel) -> Result<u64, Fault> {
-        let passive = QueueDeclareArguments::new(&self.queue).passive(true).finish();
-        let declared = line.step(Some(&self.queue), channel.queue_declare(passive)).await?;
-        Ok(declared.map_or(0, |(_, messages, _)| messages.into()))
+        let mut backlog = 0;
+        for priority in Priority::ALL {
+            let queue = self.work(priority);
+            let passive = QueueDeclareArguments::new(&queue).passive(true).finish();
+            let declared = line.step(Some(&queue), channel.queue_declare(passive)).await?;
+            backlog += declared.map_or(0, |(_, messages, _)| u64::from(messages));
+        }
+        Ok(backlog)
     }
 
     /// Declares the queue at the end of a route that few processes need.
@@ -149,15 +158,18 @@ mod tests {
 
     #[test]
     fn a_wait_is_never_too_long_except_for_the_shortest() {
-        let after = |millis| Route::after(Duration::from_millis(millis));
-        assert_eq!(after(0), Route::Work);
-        assert_eq!(Route::after(Duration::from_micros(1)), Route::Wait(6));
+        let normal = |wait| Route::after(wait, Priority::Normal);
+        let after = |millis| normal(Duration::from_millis(millis));
+        assert_eq!(after(0), Route::Work(Priority::Normal));
+        assert_eq!(normal(Duration::from_micros(1)), Route::Wait(6));
         assert_eq!([1, 64, 127].map(after), [Route::Wait(6); 3]);
         assert_eq!(after(128), Route::Wait(7));
         assert_eq!(after(1_500), Route::Wait(10));
-        assert_eq!(Route::after(Duration::MAX), Route::Wait(26));
+        assert_eq!(normal(Duration::MAX), Route::Wait(26));
         let queue = "tasks".to_owned();
         let names = Topology { queue, quorum: false };
         assert_eq!(names.name(after(1_500)), "tasks.wait.1024");
+        let queues = Priority::ALL.map(|priority| names.work(priority));
+        assert_eq!(queues, ["tasks.high", "tasks", "tasks.low"]);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use daybook_events::{Lease, LeaseLost, TaskQueue, TaskRepository, TaskState, Timestamp};
+use daybook_events::{Lease, LeaseLost, Room, TaskQueue, TaskRepository, TaskState, Timestamp};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use daybook_services::RabbitMq;
 use support::proxy::Proxy;
@@ -31,7 +31,7 @@ async fn hurt<E: std::fmt::Debug + Send + 'static>(
 }
 
 async fn lease(queue: &RabbitQueue) -> Lease {
-    until("a lease", async || queue.lease(1, TERM).await.ok()?.pop()).await
+    until("a lease", async || queue.lease(&Room::of(1), TERM).await.ok()?.pop()).await
 }
 
 /// Sends until told to stop; answers the ids of what was acknowledged.
@@ -214,13 +214,13 @@ async fn who_was_cut_off_loses_its_tasks_and_changes_nothing() {
     one.enqueue(&[task(1, "a", at_once(&record))]).await.unwrap();
     let lost = lease(&one).await;
     assert_eq!(one.extend(&lost, TERM).await.unwrap(), Ok(()));
-    assert!(other.lease(1, TERM).await.unwrap().is_empty());
+    assert!(other.lease(&Room::of(1), TERM).await.unwrap().is_empty());
     near.cut();
     until("the loss is noticed", async || one.extend(&lost, TERM).await.unwrap().err()).await;
     // The broker may hand it to either.
     let (holder, taken) = until("it is taken over", async || {
         for queue in [&other, &one] {
-            if let Some(lease) = queue.lease(1, TERM).await.ok()?.pop() {
+            if let Some(lease) = queue.lease(&Room::of(1), TERM).await.ok()?.pop() {
                 return Some((queue, lease));
             }
         }
@@ -263,7 +263,7 @@ async fn what_was_settled_without_the_broker_is_settled() {
     // Copies that were sent twice are dropped.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(1) {
-        assert!(queue.lease(9, TERM).await.unwrap().is_empty());
+        assert!(queue.lease(&Room::of(9), TERM).await.unwrap().is_empty());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     queue.close().await;
@@ -288,7 +288,7 @@ async fn every_task_is_done_however_often_the_broker_dies() {
             let began = Instant::now();
             while done.len() < tasks.len() {
                 assert!(began.elapsed() < Duration::from_secs(90), "{} done", done.len());
-                for lease in queue.lease(4, TERM).await.unwrap_or_default() {
+                for lease in queue.lease(&Room::of(4), TERM).await.unwrap_or_default() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     // Every third fails at first.
                     if lease.task_id.uuid().as_u128() % 3 == 0 && failed.insert(lease.task_id) {

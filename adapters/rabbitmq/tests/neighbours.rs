@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use amqprs::{BasicProperties, FieldTable, FieldValue};
-use daybook_events::{Lease, TaskQueue, TaskRepository, TaskState, Timestamp};
+use daybook_events::{Lease, Room, TaskQueue, TaskRepository, TaskState, Timestamp};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use support::{Raw, Record, at_once, header, own_name, sender, task, until};
 
@@ -20,7 +20,7 @@ async fn own() -> (RabbitSettings, Raw) {
 }
 
 async fn lease(queue: &RabbitQueue) -> Lease {
-    until("a lease", async || queue.lease(1, TERM).await.unwrap().pop()).await
+    until("a lease", async || queue.lease(&Room::of(1), TERM).await.unwrap().pop()).await
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn who_only_sends_takes_nothing() {
     let queue = sender(&settings);
     queue.enqueue(&[task(1, "hello", Timestamp::from_micros(0))]).await.unwrap();
     queue.check().await.unwrap();
-    assert!(queue.lease(1, TERM).await.is_err());
+    assert!(queue.lease(&Room::of(1), TERM).await.is_err());
     assert_eq!(raw.declare(&settings.queue).await, 1);
     queue.close().await;
     raw.remove(&settings.queue).await;

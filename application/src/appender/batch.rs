@@ -375,7 +375,7 @@ fn refunded_account(states: &States, keys: &[Key]) -> Option<Key> {
 }
 
 fn expected_versions(states: &States, keys: &[Key]) -> Vec<(StreamId, Version)> {
-    keys.iter().filter_map(|key| Some((key.stream()?, states.version(key)))).collect()
+    keys.iter().filter_map(|key| states.expectation(key)).collect()
 }
 
 /// Streams that the entry begins are expected to be empty.
@@ -416,7 +416,7 @@ fn replayed(waiting: &Waiting, stored: &StoredOutcome) -> Result<Outcome, Comman
 fn is_kept(key: &Key) -> bool {
     match key {
         Key::Account(_) | Key::Order(_) | Key::Topic(_) => true,
-        Key::Task(_) | Key::Email(_) => false,
+        Key::Task(_) | Key::Asked(_) | Key::UniqueTask(..) | Key::Email(_) => false,
     }
 }
 

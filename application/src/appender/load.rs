@@ -17,12 +17,14 @@ pub(super) async fn load(
     states: &mut States,
 ) -> Result<(), CommandError> {
     let (mut accounts, mut orders, mut topics) = (Vec::new(), Vec::new(), Vec::new());
+    let mut asked = Vec::new();
     for key in keys {
         match key {
             Key::Account(id) => accounts.push(*id),
             Key::Order(id) => orders.push(*id),
             Key::Topic(topic) => topics.push(topic.clone()),
-            Key::Task(_) | Key::Email(_) => {}
+            Key::Asked(id) => asked.push(*id),
+            Key::Task(_) | Key::UniqueTask(..) | Key::Email(_) => {}
         }
     }
     if !accounts.is_empty() {
@@ -41,6 +43,12 @@ pub(super) async fn load(
             states.set(Key::Topic(topic), State::Topic(version));
         }
     }
+    if !asked.is_empty() {
+        let streams: Vec<_> = asked.iter().map(|id| id.stream()).collect();
+        for (id, version) in asked.into_iter().zip(ports.journal.versions(&streams).await?) {
+            states.set(Key::Asked(id), State::Asked(version));
+        }
+    }
     // These are rare, and each needs a query of its own.
     for key in keys {
         match key {
@@ -54,6 +62,11 @@ pub(super) async fn load(
                     states.set(key.clone(), State::Task(standing));
                 }
             }
+            Key::UniqueTask(owner, kind, unique) => {
+                if let Some(task) = ports.tasks.find_unique(*owner, kind, unique).await? {
+                    states.set(key.clone(), State::UniqueTask(task));
+                }
+            }
             Key::Email(text) => {
                 let taken = match text.parse() {
                     Ok(email) => ports.holders.find_by_email(&email).await?.is_some(),
@@ -63,7 +76,7 @@ pub(super) async fn load(
                     states.set(key.clone(), State::EmailTaken);
                 }
             }
-            Key::Account(_) | Key::Order(_) | Key::Topic(_) => {}
+            Key::Account(_) | Key::Order(_) | Key::Topic(_) | Key::Asked(_) => {}
         }
     }
     Ok(())

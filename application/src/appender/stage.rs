@@ -5,8 +5,8 @@ use std::sync::Arc;
 use daybook_accounts::{Account, Holder, Posting};
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
-    NotificationEvent, StreamId, TaskEvent, TaskRequested, TaskRetried, TaskState, Timestamp,
-    Version,
+    NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskRequested, TaskRetried, TaskState,
+    Timestamp, UniqueTask, Version,
 };
 use daybook_money::{Currency, MoneyError};
 use daybook_orders::{Order, OrderEvent, Refund};
@@ -26,7 +26,7 @@ pub(super) enum Unstageable {
     Money(#[from] MoneyError),
     #[error("the postings of an entry do not sum to zero in {0}")]
     Unbalanced(Currency),
-    #[error("a task that does not exist was retried")]
+    #[error("a task that does not exist was changed")]
     NoTask,
 }
 
@@ -92,6 +92,17 @@ impl Stage<'_> {
                 };
                 let event = TaskEvent::TaskRequested(requested);
                 self.event(task.id.stream(), Version::new(1), &event, task.owner, None);
+                if let (Some(owner), Some(unique)) = (task.owner, &task.unique) {
+                    let latest = UniqueTask {
+                        id: task.id,
+                        version: Version::new(1),
+                        state: TaskState::Queued,
+                        number: unique.number,
+                        until: unique.until,
+                    };
+                    let key = Key::UniqueTask(owner, task.kind.clone(), unique.key.clone());
+                    self.set(key, State::UniqueTask(latest));
+                }
                 self.staged.rows.push(Row::Task(task));
                 self.staged.has_tasks = true;
                 Ok(())
@@ -104,6 +115,16 @@ impl Stage<'_> {
                 self.staged.rows.push(Row::TaskRetried { id, version, at: self.now });
                 self.staged.has_tasks = true;
                 let standing = TaskStanding { state: TaskState::Queued, version, ..task };
+                self.set(Key::Task(id), State::Task(standing));
+                Ok(())
+            }
+            Change::DiscardTask(id) => {
+                let task = self.states.task(id).ok_or(Unstageable::NoTask)?;
+                let version = task.version.next();
+                let event = TaskEvent::TaskDiscarded(TaskDiscarded { task_id: id });
+                self.event(id.stream(), version, &event, task.owner, None);
+                self.staged.rows.push(Row::TaskDiscarded { id, version, at: self.now });
+                let standing = TaskStanding { state: TaskState::Discarded, version, ..task };
                 self.set(Key::Task(id), State::Task(standing));
                 Ok(())
             }

@@ -12,8 +12,8 @@ use daybook_accounts::{
 };
 use daybook_events::{
     Aggregate, Entry, EventPayload, Fingerprint, HolderId, IdempotencyKey, MockCache,
-    MockTaskRepository, NewTask, Position, StreamId, TaskId, TaskKind, Timestamp, TransferId,
-    Version,
+    MockTaskRepository, NewTask, Position, Priority, StreamId, TaskId, TaskKind, Timestamp,
+    TransferId, Version,
 };
 use daybook_money::{Amount, Money};
 use daybook_orders::{Contents, LineName, OrderId, OrderRejection, RequestedLine};
@@ -675,6 +675,9 @@ async fn a_committed_task_calls_the_workers() {
             payload: RawValue::NULL.to_owned(),
             run_at: NOW,
             created_at: NOW,
+            priority: Priority::Normal,
+            unique: None,
+            history: Vec::new(),
         };
         let changes = vec![Change::Task(Box::new(task))];
         Ok(Decision { changes, receipt: Receipt::TaskAccepted(id) })
@@ -877,7 +880,7 @@ async fn a_refund_is_decided_on_the_account_that_paid() {
 #[test]
 fn every_outcome_is_read_back_as_it_was_remembered() {
     let (one, money) = (Uuid::from_u128(1), euros("12.34"));
-    let outcomes: [Result<Receipt, Rejection>; 14] = [
+    let outcomes: [Result<Receipt, Rejection>; 16] = [
         Ok(Receipt::Done),
         Ok(Receipt::Registered(holder(1))),
         Ok(Receipt::AccountOpened(account_id(1))),
@@ -885,10 +888,12 @@ fn every_outcome_is_read_back_as_it_was_remembered() {
         Ok(Receipt::Transferred(TransferId::from_uuid(one))),
         Ok(Receipt::OrderCreated(OrderId::from_uuid(one))),
         Ok(Receipt::TaskAccepted(TaskId::from_uuid(one))),
+        Ok(Receipt::TaskDuplicate(TaskId::from_uuid(one))),
         Err(Rejection::AccountNotFound),
         Err(Rejection::OrderNotFound),
         Err(Rejection::TaskNotFound),
         Err(Rejection::TaskNotDead),
+        Err(Rejection::TaskNotDiscardable),
         Err(Rejection::EmailTaken),
         REFUSED,
         Err(Rejection::Order(OrderRejection::AlreadyPaid)),

@@ -14,7 +14,7 @@ use daybook_events::{Clock, IdSource};
 pub use accounts::{MoneyMovement, TransferRequest};
 pub use holders::{LoginError, Registration};
 pub use orders::NewOrder;
-pub use tasks::TaskRequest;
+pub use tasks::{TaskRequest, UniqueRequest};
 
 use crate::{Appender, Load, Passwords};
 

@@ -1,6 +1,10 @@
-//! Tasks: ask for one, and put a dead one back on the queue.
+//! Tasks: ask for one, put a dead one back on the queue, and discard one.
 
-use daybook_events::{EntryId, HolderId, NewTask, TaskId, TaskKind, TaskState, Timestamp};
+use std::time::Duration;
+
+use daybook_events::{
+    EntryId, HolderId, NewTask, Priority, TaskId, TaskKind, TaskState, Timestamp, Unique, UniqueKey,
+};
 use serde_json::value::RawValue;
 
 use super::Commands;
@@ -18,6 +22,20 @@ pub struct TaskRequest {
     pub payload: Box<RawValue>,
     /// Not before; at once where there is none.
     pub run_at: Option<Timestamp>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whether it is to be there once.
+    pub unique: Option<UniqueRequest>,
+}
+
+/// A task that is to be there once: of an equal one, with the same owner, kind and key, that is
+/// unfinished or within its time, its caller is told instead.
+#[derive(Clone, Debug)]
+pub struct UniqueRequest {
+    /// The key.
+    pub key: UniqueKey,
+    /// For how long, from when it was asked for, there is no other even if it is finished.
+    pub time: Duration,
 }
 
 impl Commands {
@@ -31,7 +49,7 @@ impl Commands {
         task: TaskRequest,
         request: Request,
     ) -> Result<Outcome, CommandError> {
-        let now = self.clock.now();
+        let (now, unique) = (self.clock.now(), task.unique);
         let task = NewTask {
             id: TaskId::from_uuid(self.ids.next()),
             owner: Some(caller.holder_id),
@@ -39,8 +57,42 @@ impl Commands {
             payload: task.payload,
             run_at: task.run_at.unwrap_or(now),
             created_at: now,
+            priority: task.priority,
+            unique: None,
+            history: Vec::new(),
         };
-        self.appender.execute(Enqueue { actor: caller.holder_id, task }, request).await
+        let unique = unique.map(|unique| Numbering {
+            key: Key::UniqueTask(caller.holder_id, task.kind.clone(), unique.key.clone()),
+            until: now.plus(unique.time),
+            unique: unique.key,
+        });
+        self.appender.execute(Enqueue { actor: caller.holder_id, task, unique }, request).await
+    }
+
+    /// Puts the task of a schedule's tick on the queue, unless that was done before, by whichever
+    /// instance. It is nobody's.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub(crate) async fn request_tick(
+        &self,
+        id: TaskId,
+        kind: TaskKind,
+        payload: Box<RawValue>,
+        tick: Timestamp,
+    ) -> Result<Outcome, CommandError> {
+        let task = NewTask {
+            id,
+            owner: None,
+            kind,
+            payload,
+            run_at: tick,
+            created_at: self.clock.now(),
+            priority: Priority::Normal,
+            unique: None,
+            history: Vec::new(),
+        };
+        self.appender.execute(Tick(task), Request::default()).await
     }
 
     /// Puts a dead task back on the queue.
@@ -55,11 +107,33 @@ impl Commands {
     ) -> Result<Outcome, CommandError> {
         self.appender.execute(Retry { caller: *caller, id }, request).await
     }
+
+    /// Takes a task that waits or is dead off the queue.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn discard_task(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        self.appender.execute(Discard { caller: *caller, id }, request).await
+    }
 }
 
 struct Enqueue {
     actor: HolderId,
     task: NewTask,
+    unique: Option<Numbering>,
+}
+
+/// How a unique task gets its number: by that, of two processes that decide at once, one is
+/// refused and decides again.
+struct Numbering {
+    key: Key,
+    unique: UniqueKey,
+    until: Timestamp,
 }
 
 impl Command for Enqueue {
@@ -68,13 +142,50 @@ impl Command for Enqueue {
     }
 
     fn needs(&self) -> Vec<Key> {
-        Vec::new()
+        self.unique.iter().map(|unique| unique.key.clone()).collect()
     }
 
-    fn decide(&self, _states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
-        let receipt = Receipt::TaskAccepted(self.task.id);
-        Ok(Decision { changes: vec![Change::Task(Box::new(self.task.clone()))], receipt })
+    fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
+        let mut task = self.task.clone();
+        if let Some(numbering) = &self.unique {
+            let latest = states.unique_task(&numbering.key);
+            if let Some(latest) = latest.filter(|t| t.rules_out_another(task.created_at)) {
+                return Ok(duplicate(latest.id));
+            }
+            task.unique = Some(Unique {
+                key: numbering.unique.clone(),
+                number: latest.map_or(1, |latest| latest.number.saturating_add(1)),
+                until: numbering.until,
+            });
+        }
+        Ok(accepted(task))
     }
+}
+
+struct Tick(NewTask);
+
+impl Command for Tick {
+    fn actor(&self) -> Option<HolderId> {
+        None
+    }
+
+    fn needs(&self) -> Vec<Key> {
+        vec![Key::Asked(self.0.id)]
+    }
+
+    fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
+        let id = self.0.id;
+        Ok(if states.was_asked_for(id) { duplicate(id) } else { accepted(self.0.clone()) })
+    }
+}
+
+fn accepted(task: NewTask) -> Decision {
+    let receipt = Receipt::TaskAccepted(task.id);
+    Decision { changes: vec![Change::Task(Box::new(task))], receipt }
+}
+
+fn duplicate(of: TaskId) -> Decision {
+    Decision { changes: Vec::new(), receipt: Receipt::TaskDuplicate(of) }
 }
 
 struct Retry {
@@ -101,7 +212,40 @@ impl Command for Retry {
                 let changes = vec![Change::RetryTask(self.id)];
                 Ok(Decision { changes, receipt: Receipt::TaskAccepted(self.id) })
             }
-            TaskState::Queued | TaskState::Running | TaskState::Done => Err(Rejection::TaskNotDead),
+            TaskState::Queued | TaskState::Running | TaskState::Done | TaskState::Discarded => {
+                Err(Rejection::TaskNotDead)
+            }
+        }
+    }
+}
+
+struct Discard {
+    caller: Caller,
+    id: TaskId,
+}
+
+impl Command for Discard {
+    fn actor(&self) -> Option<HolderId> {
+        Some(self.caller.holder_id)
+    }
+
+    fn needs(&self) -> Vec<Key> {
+        vec![Key::Task(self.id)]
+    }
+
+    fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
+        let task = states
+            .task(self.id)
+            .filter(|task| self.caller.may_see(task.owner))
+            .ok_or(Rejection::TaskNotFound)?;
+        match task.state {
+            TaskState::Queued | TaskState::Dead => {
+                let changes = vec![Change::DiscardTask(self.id)];
+                Ok(Decision { changes, receipt: Receipt::Done })
+            }
+            TaskState::Running | TaskState::Done | TaskState::Discarded => {
+                Err(Rejection::TaskNotDiscardable)
+            }
         }
     }
 }

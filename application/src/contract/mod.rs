@@ -20,6 +20,9 @@ pub mod election;
 pub mod journal;
 pub mod repositories;
 pub mod sample;
+pub mod task_kills;
+pub mod task_order;
+pub mod task_outcomes;
 pub mod task_queue;
 pub mod task_records;
 

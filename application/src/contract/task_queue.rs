@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use daybook_events::{
-    Clock, Lease, LeaseLost, NewTask, TaskId, TaskKind, TaskPage, TaskQueue, TaskRepository,
-    TaskState, Timestamp,
+    Clock, Lease, LeaseLost, NewTask, Priority, Room, TaskId, TaskKind, TaskPage, TaskQueue,
+    TaskRepository, TaskState, Timestamp,
 };
 use uuid::Uuid;
 
@@ -74,9 +74,9 @@ impl TestTime for RealTime {
     }
 }
 
-const TERM: Duration = Duration::from_secs(2);
+pub(super) const TERM: Duration = Duration::from_secs(2);
 /// How long a queue may take to hand out what it has.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is watched that a queue hands out nothing.
 const WHILE: Duration = Duration::from_millis(250);
 const NOTHING: [u128; 0] = [];
@@ -90,19 +90,22 @@ pub(super) fn task(n: u128, run_at: i64) -> NewTask {
         payload: serde_json::value::to_raw_value("hello").unwrap(),
         run_at: Timestamp::from_micros(run_at),
         created_at: Timestamp::from_micros(0),
+        priority: Priority::Normal,
+        unique: None,
+        history: Vec::new(),
     }
 }
 
 /// Leases this many tasks, in the order in which they are handed out.
-async fn lease(queue: &dyn TaskQueue, count: usize) -> Vec<Lease> {
+pub(super) async fn lease(queue: &dyn TaskQueue, count: usize) -> Vec<Lease> {
     lease_for(queue, count, TERM).await
 }
 
-async fn lease_for(queue: &dyn TaskQueue, count: usize, term: Duration) -> Vec<Lease> {
+pub(super) async fn lease_for(queue: &dyn TaskQueue, count: usize, term: Duration) -> Vec<Lease> {
     let (mut leases, began) = (Vec::new(), Instant::now());
     while leases.len() < count {
         let limit = u32::try_from(count - leases.len()).unwrap();
-        leases.extend(queue.lease(limit, term).await.unwrap());
+        leases.extend(queue.lease(&Room::of(limit), term).await.unwrap());
         assert!(began.elapsed() < PATIENCE, "only {:?} of {count} were leased", numbers(&leases));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -110,10 +113,10 @@ async fn lease_for(queue: &dyn TaskQueue, count: usize, term: Duration) -> Vec<L
 }
 
 /// The queue hands out nothing, for a while.
-async fn nothing_is_leased(queue: &dyn TaskQueue) {
+pub(super) async fn nothing_is_leased(queue: &dyn TaskQueue) {
     let began = Instant::now();
     while began.elapsed() < WHILE {
-        assert_eq!(numbers(&queue.lease(9, TERM).await.unwrap()), NOTHING);
+        assert_eq!(numbers(&queue.lease(&Room::of(9), TERM).await.unwrap()), NOTHING);
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
@@ -170,7 +173,7 @@ pub async fn no_more_are_leased_than_asked_for(queue: &dyn TaskQueue) {
     let began = Instant::now();
     let mut left = 2;
     while left > 0 {
-        let leases = queue.lease(1, TERM * 10).await.unwrap();
+        let leases = queue.lease(&Room::of(1), TERM * 10).await.unwrap();
         assert!(leases.len() <= 1);
         left -= leases.len();
         assert!(began.elapsed() < PATIENCE);
@@ -334,7 +337,7 @@ pub async fn workers_at_once_share_the_tasks(queue: Arc<dyn TaskQueue>) {
         tokio::spawn(async move {
             let mut own = Vec::new();
             while leased.load(Ordering::SeqCst) < TASKS.into() && began.elapsed() < PATIENCE {
-                let handed = queue.lease(3, TERM * 10).await.unwrap();
+                let handed = queue.lease(&Room::of(3), TERM * 10).await.unwrap();
                 leased.fetch_add(i64::try_from(handed.len()).unwrap(), Ordering::SeqCst);
                 own.extend(numbers(&handed));
                 for lease in &handed {

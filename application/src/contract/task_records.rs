@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use daybook_events::{
-    Claim, Claimed, Lease, LeaseLost, NewTask, TaskId, TaskRecords, TaskRepository, TaskState,
-    Timestamp,
+    Claim, Claimed, Lease, LeaseLost, NewTask, Room, TaskId, TaskRecords, TaskRepository,
+    TaskState, Timestamp,
 };
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ pub async fn a_claimed_task_is_leased_and_recorded(
         assert_eq!(lease.payload.get(), "\"hello\"");
         let found = tasks.find(TaskId::from_uuid(Uuid::from_u128(n))).await.unwrap().unwrap();
         assert_eq!((found.state, found.attempts), (TaskState::Running, 1));
-        assert!(records.lease(9, TERM).await.unwrap().is_empty());
+        assert!(records.lease(&Room::of(9), TERM).await.unwrap().is_empty());
         assert_eq!(records.complete(&lease).await.unwrap(), Ok(()));
     }
 }

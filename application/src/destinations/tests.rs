@@ -2,7 +2,7 @@
 
 use daybook_events::{
     BusError, CacheError, EventData, HolderId, MockCache, MockEventBus, MockTaskQueue,
-    MockTaskRepository, StreamId, Task, TaskRetried,
+    MockTaskRepository, Priority, StreamId, Task, TaskRetried,
 };
 use daybook_orders::MockOrderRepository;
 use serde_json::value::to_raw_value;
@@ -99,6 +99,8 @@ fn stored(number: u128, state: TaskState) -> Task {
         state,
         attempts: 0,
         last_error: None,
+        history: Vec::new(),
+        priority: Priority::Normal,
         run_at: daybook_events::Timestamp::from_micros(0),
         created_at: daybook_events::Timestamp::from_micros(0),
         finished_at: None,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use daybook_events::{Clock, Lease, LeaseLost, QueueError, TaskQueue};
-use tokio::sync::Notify;
+use daybook_events::{Clock, Lease, LeaseLost, QueueError, Room, TaskKind, TaskQueue};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,10 +41,12 @@ pub enum TaskFailure {
 }
 
 /// Bounds of a worker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// How many tasks are done at a time.
     pub concurrency: u32,
+    /// How many of one kind are done at a time, for kinds with a limit of their own.
+    pub kinds: Vec<(TaskKind, u32)>,
     /// How long a lease lasts without being renewed.
     pub lease: Duration,
     /// How long the queue is left alone when it was empty and nobody called.
@@ -87,20 +89,32 @@ impl Worker {
         Self { shared: Arc::new(Shared { queue, clock, handlers, settings }), new_tasks }
     }
 
-    /// Runs until `stop`. Tasks in hand are then finished, or given back where they take too long.
+    /// Runs until `stop`. What is not begun then goes back at once; tasks in hand are finished, or
+    /// given back where they take too long.
     pub async fn run(self, stop: CancellationToken) {
-        let settings = self.shared.settings;
+        let settings = &self.shared.settings;
+        let limits = Limits::new(&settings.kinds);
         let give_back = CancellationToken::new();
         let mut in_hand = JoinSet::new();
         while !stop.is_cancelled() {
             while in_hand.try_join_next().is_some() {}
             let busy = u32::try_from(in_hand.len()).unwrap_or(u32::MAX);
             let free = settings.concurrency.saturating_sub(busy);
-            let leases = if free == 0 { Vec::new() } else { self.lease(free).await };
+            let leases = if free == 0 { Vec::new() } else { self.lease(limits.room(free)).await };
             let idle = leases.is_empty();
             for lease in leases {
-                let (shared, give_back) = (Arc::clone(&self.shared), give_back.clone());
-                in_hand.spawn(async move { shared.work(lease, give_back).await });
+                let (shared, place) = (Arc::clone(&self.shared), limits.place(&lease.kind));
+                // What is not begun yet is not begun any more.
+                let begins = !stop.is_cancelled();
+                let give_back = give_back.clone();
+                in_hand.spawn(async move {
+                    if begins {
+                        shared.work(lease, give_back).await;
+                    } else {
+                        shared.settle(&lease, Ended::GivenBack).await;
+                    }
+                    drop(place);
+                });
             }
             if idle {
                 tokio::select! {
@@ -111,7 +125,10 @@ impl Worker {
                 }
             }
         }
-        let finish = async { while in_hand.join_next().await.is_some() {} };
+        let finish = async {
+            self.shared.queue.withdraw().await;
+            while in_hand.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(settings.grace, finish).await.is_err() {
             tracing::warn!("tasks are still in hand; they go back to the queue");
             give_back.cancel();
@@ -119,14 +136,40 @@ impl Worker {
         }
     }
 
-    async fn lease(&self, limit: u32) -> Vec<Lease> {
-        match self.shared.queue.lease(limit, self.shared.settings.lease).await {
+    async fn lease(&self, room: Room) -> Vec<Lease> {
+        match self.shared.queue.lease(&room, self.shared.settings.lease).await {
             Ok(leases) => leases,
             Err(error) => {
                 tracing::warn!(%error, "no tasks could be leased; it is tried again");
                 Vec::new()
             }
         }
+    }
+}
+
+/// The limits of single kinds.
+struct Limits(HashMap<TaskKind, Arc<Semaphore>>);
+
+impl Limits {
+    fn new(kinds: &[(TaskKind, u32)]) -> Self {
+        let limit = |(kind, most): &(TaskKind, u32)| {
+            let places = usize::try_from(*most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+            (kind.clone(), Arc::new(Semaphore::new(places)))
+        };
+        Self(kinds.iter().map(limit).collect())
+    }
+
+    /// Room for so many tasks, within the limits.
+    fn room(&self, tasks: u32) -> Room {
+        self.0.iter().fold(Room::of(tasks), |room, (kind, places)| {
+            let free = u32::try_from(places.available_permits()).unwrap_or(u32::MAX);
+            room.with_at_most(free, kind.clone())
+        })
+    }
+
+    /// The place of a task among those of its kind, for as long as it is kept.
+    fn place(&self, kind: &TaskKind) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(self.0.get(kind)?).try_acquire_owned().ok()
     }
 }
 
@@ -144,11 +187,15 @@ impl Shared {
             () = self.keep(&lease) => Ended::LeaseLost,
             () = give_back.cancelled() => Ended::GivenBack,
         };
+        self.settle(&lease, ended).await;
+    }
+
+    async fn settle(&self, lease: &Lease, ended: Ended) {
         let settled = match ended {
-            Ended::Worked(Ok(())) => self.queue.complete(&lease).await,
-            Ended::Worked(Err(TaskFailure::Hopeless(reason))) => self.bury(&lease, &reason).await,
-            Ended::Worked(Err(TaskFailure::Retry(reason))) => self.try_again(&lease, &reason).await,
-            Ended::GivenBack => self.queue.release(&lease).await,
+            Ended::Worked(Ok(())) => self.queue.complete(lease).await,
+            Ended::Worked(Err(TaskFailure::Hopeless(reason))) => self.bury(lease, &reason).await,
+            Ended::Worked(Err(TaskFailure::Retry(reason))) => self.try_again(lease, &reason).await,
+            Ended::GivenBack => self.queue.release(lease).await,
             Ended::LeaseLost => Ok(Err(LeaseLost)),
         };
         match settled {

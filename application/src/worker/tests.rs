@@ -20,6 +20,7 @@ const NOW: Timestamp = Timestamp::from_micros(1_795_392_000_000_000);
 
 const SETTINGS: WorkerSettings = WorkerSettings {
     concurrency: 2,
+    kinds: Vec::new(),
     lease: Duration::from_secs(30),
     poll: Duration::from_secs(5),
     grace: Duration::from_secs(20),
@@ -49,6 +50,9 @@ struct FakeQueue {
     /// Others have the leases now.
     lost: AtomicBool,
     down: AtomicBool,
+    withdrawn: AtomicUsize,
+    /// Leases are handed out once it says so; at once where there is none.
+    taken: Option<CancellationToken>,
 }
 
 impl FakeQueue {
@@ -63,6 +67,15 @@ impl FakeQueue {
     fn up(&self) -> Result<(), QueueError> {
         let down = self.down.load(Ordering::Relaxed);
         if down { Err(QueueError::Unavailable("unplugged".to_owned())) } else { Ok(()) }
+    }
+
+    /// Takes what there is room for.
+    fn fitting(&self, room: &Room) -> Vec<Lease> {
+        let (mut due, mut room) = (self.due.lock().unwrap(), room.clone());
+        let (fitting, left): (VecDeque<_>, _) =
+            due.drain(..).partition(|lease| room.take(&lease.kind));
+        *due = left;
+        fitting.into()
     }
 
     fn held(&self) -> Result<Result<(), LeaseLost>, QueueError> {
@@ -96,11 +109,14 @@ impl TaskQueue for FakeQueue {
         self.up()
     }
 
-    async fn lease(&self, limit: u32, _: Duration) -> Result<Vec<Lease>, QueueError> {
+    async fn lease(&self, room: &Room, _: Duration) -> Result<Vec<Lease>, QueueError> {
         self.up()?;
-        let mut due = self.due.lock().unwrap();
-        let count = due.len().min(usize::try_from(limit).unwrap());
-        Ok(due.drain(..count).collect())
+        let fitting = self.fitting(room);
+        // A queue takes a moment, in which the worker may have to stop.
+        if let Some(taken) = &self.taken {
+            taken.cancelled().await;
+        }
+        Ok(fitting)
     }
 
     async fn extend(&self, _: &Lease, _: Duration) -> Result<Result<(), LeaseLost>, QueueError> {
@@ -127,6 +143,10 @@ impl TaskQueue for FakeQueue {
 
     async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
         self.settle(Settled::Released(lease.task_id))
+    }
+
+    async fn withdraw(&self) {
+        self.withdrawn.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn backlog(&self) -> Result<u64, QueueError> {
@@ -195,6 +215,7 @@ fn lease(number: u128, kind: &str, attempt: u32) -> Lease {
         payload: RawValue::NULL.to_owned(),
         attempt,
         token: 1,
+        history: Vec::new(),
     }
 }
 
@@ -209,6 +230,15 @@ struct Setting {
 impl Setting {
     /// A worker that does tasks of the kind `work`, and breaks on those of the kind `broken`.
     fn new(work: &Arc<Work>, leases: impl IntoIterator<Item = Lease>) -> Self {
+        Self::with(work, leases, SETTINGS, None)
+    }
+
+    fn with(
+        work: &Arc<Work>,
+        leases: impl IntoIterator<Item = Lease>,
+        settings: WorkerSettings,
+        taken: Option<CancellationToken>,
+    ) -> Self {
         let queue = Arc::new(FakeQueue {
             due: Mutex::new(leases.into_iter().collect()),
             settled: watch::Sender::default(),
@@ -216,15 +246,20 @@ impl Setting {
             extended: Mutex::default(),
             lost: AtomicBool::new(false),
             down: AtomicBool::new(false),
+            withdrawn: AtomicUsize::new(0),
+            taken,
         });
-        let handlers: HashMap<&'static str, Arc<dyn TaskHandler>> =
-            HashMap::from([("work", Arc::clone(work) as _), ("broken", Arc::new(Broken) as _)]);
+        let handlers: HashMap<&'static str, Arc<dyn TaskHandler>> = HashMap::from([
+            ("work", Arc::clone(work) as _),
+            ("other", Arc::clone(work) as _),
+            ("broken", Arc::new(Broken) as _),
+        ]);
         let (new_tasks, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let worker = Worker::new(
             Arc::clone(&queue) as _,
             Arc::new(FakeClock::at(NOW)),
             handlers,
-            SETTINGS,
+            settings,
             Arc::clone(&new_tasks),
         );
         let worker = tokio::spawn(worker.run(stop.clone()));
@@ -427,6 +462,64 @@ async fn what_takes_too_long_when_the_worker_has_to_stop_goes_back() {
     assert_eq!(setting.stop().await, SETTINGS.grace);
     assert_eq!(queue.settled_so_far(), [Settled::Released(task(1))]);
     assert_eq!(work.ended(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_out_while_the_worker_stops_goes_back_at_once_and_is_not_begun() {
+    let (work, taken) = (Work::new(10 * SECOND, Ok(())), CancellationToken::new());
+    let leases = [lease(1, "work", 1), lease(2, "work", 1)];
+    let setting = Setting::with(&work, leases, SETTINGS, Some(taken.clone()));
+    sleep(SECOND).await;
+    setting.stop.cancel();
+    taken.cancel();
+    let queue = Arc::clone(&setting.queue);
+    assert_eq!(setting.stop().await, Duration::ZERO);
+    let back = queue.settled_so_far();
+    assert!(back.contains(&Settled::Released(task(1))), "{back:?}");
+    assert!(back.contains(&Settled::Released(task(2))), "{back:?}");
+    assert_eq!((work.begun(), queue.withdrawn.load(Ordering::Relaxed)), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_to_stop_withdraws_before_it_finishes() {
+    let work = Work::new(10 * SECOND, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    sleep(SECOND).await;
+    setting.stop.cancel();
+    sleep(SECOND).await;
+    let withdrawn = setting.queue.withdrawn.load(Ordering::Relaxed);
+    assert_eq!((withdrawn, setting.queue.settled_so_far()), (1, vec![]));
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_kind_with_a_limit_no_more_are_done_at_a_time() {
+    let work = Work::new(10 * SECOND, Ok(()));
+    let kinds = vec![("work".parse().unwrap(), 1)];
+    let settings = WorkerSettings { concurrency: 3, kinds, ..SETTINGS };
+    let leases = (1..=3).map(|n| lease(n, "work", 1)).chain([lease(4, "other", 1)]);
+    let setting = Setting::with(&work, leases, settings, None);
+    sleep(SECOND).await;
+    // One of the kind, and the other beside it.
+    assert_eq!(work.begun(), 2);
+    let began = Instant::now();
+    setting.queue.settled(4).await;
+    assert_eq!(began.elapsed(), 29 * SECOND);
+    assert_eq!(work.most_at_once.load(Ordering::Relaxed), 2);
+    setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_frees_its_place_among_its_kind() {
+    let work = Work::new(SECOND, Ok(()));
+    let kinds = vec![("broken".parse().unwrap(), 1)];
+    let settings = WorkerSettings { kinds, ..SETTINGS };
+    let leases = (1..=3).map(|n| lease(n, "broken", 1)).chain([lease(4, "work", 1)]);
+    let setting = Setting::with(&work, leases, settings, None);
+    setting.queue.settled(1).await;
+    sleep(SETTINGS.poll * 3).await;
+    assert!(setting.queue.due.lock().unwrap().is_empty());
+    setting.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

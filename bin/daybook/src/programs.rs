@@ -8,14 +8,14 @@ use daybook_application::{Request, Row};
 use daybook_database::{Database, Migrate};
 use daybook_events::{
     Clock, EventFilter, IdSource, Journal, Message, NewTask, NotificationPublished, Position,
-    TaskId, TaskKind,
+    Priority, TaskId, TaskKind,
 };
 use daybook_redis::{Heard, Messages, RedisBus};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{CommonOptions, EnqueueOptions, PublishOptions, SubscribeOptions, WorkerOptions};
+use crate::cli::{CommonOptions, EnqueueOptions, PublishOptions, SubscribeOptions, WorkOptions};
 use crate::engines::queue::{Queue, queue, rabbit_settings, worker};
 use crate::engines::{Bounds, Engines, connect_redis, database};
 use crate::serve::{RELAY, outside_relay};
@@ -23,8 +23,6 @@ use crate::startup::{StartupError, StopSignal, say};
 use crate::system::{SystemClock, Uuids};
 use crate::wrap::Wrap;
 
-/// How long tasks in hand may take when a worker has to stop.
-const GRACE: Duration = Duration::from_secs(10);
 /// How often the log is looked at for new messages.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long `publish` waits at the end for what it published to be handed on.
@@ -38,10 +36,11 @@ pub(crate) async fn migrate(common: &CommonOptions) -> Result<(), StartupError> 
 
 pub(crate) async fn work(
     common: &CommonOptions,
-    options: &WorkerOptions,
+    options: &WorkOptions,
     wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
     let mut signals = StopSignal::listen()?;
+    let WorkOptions { worker: options, drain } = options;
     let rabbit = rabbit_settings(&common.amqp, options.tasks.get())?;
     let engines = Engines::open(common, wrap).await?;
     let stop = CancellationToken::new();
@@ -52,7 +51,7 @@ pub(crate) async fn work(
     let clock = Arc::clone(&engines.clock);
     let queue = queue(rabbit, Some(records.clone()), Arc::clone(&clock), Arc::clone(&new_tasks))?
         .unwrap_or(Queue::Database(records));
-    let worker = worker(options, GRACE, engines.for_worker(&queue), clock, new_tasks)?;
+    let worker = worker(options, *drain, engines.for_worker(&queue), clock, new_tasks)?;
     if let Queue::RabbitMq(rabbit) = &queue {
         let connected = tokio::select! {
             connected = rabbit.connect_patiently() => Some(connected),
@@ -66,7 +65,7 @@ pub(crate) async fn work(
     say(format_args!("Working on tasks, {} at a time", options.tasks))?;
     let working = tokio::spawn(worker.run(stop.clone()));
     let signal = signals.heard().await;
-    tracing::info!(signal, "stopping: tasks in hand are finished first");
+    tracing::info!(signal, "stopping: tasks in hand are finished first, the others go back");
     stop.cancel();
     working.await.map_err(failed)?;
     queue.close().await;
@@ -250,6 +249,9 @@ pub(crate) async fn enqueue(
             payload: serde_json::value::to_raw_value(&text).map_err(failed)?,
             run_at: now,
             created_at: now,
+            priority: Priority::Normal,
+            unique: None,
+            history: Vec::new(),
         };
         port.enqueue(&[task]).await.map_err(failed)?;
         say(format_args!("Enqueued: {text}"))?;

@@ -97,7 +97,7 @@ pub(crate) async fn serve(
     let announcer =
         Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), bus, outside);
     let mut running = Running::new(tokio::spawn(appender.run()));
-    running.add("worker", worker.run(stop.background.clone()));
+    running.add("worker", worker.run(stop.tasks.clone()));
     for (name, destination) in destinations {
         let relay = relay(&engines, name, destination);
         running.add("relay", relay.run(stop.background.clone()));
@@ -114,7 +114,7 @@ pub(crate) async fn serve(
     let failed = tokio::select! {
         signal = signals.heard() => {
             tracing::info!(signal, "stopping: requests and tasks in hand are finished first");
-            stop.draining.cancel();
+            stop.leave();
             if StopSignal::is_of_a_manager(signal) {
                 // A second signal means now.
                 let _ = tokio::time::timeout(options.shutdown_delay, signals.heard()).await;

@@ -15,10 +15,14 @@ mod id;
 mod notification;
 mod payload;
 mod ports;
+mod priority;
+mod room;
 mod stream;
 mod task;
+mod task_attempt;
 mod text;
 mod timestamp;
+mod unique;
 
 pub use aggregate::{Aggregate, ImpossibleHistory};
 pub use entry::{
@@ -29,12 +33,17 @@ pub use id::{EntryId, EventId, HolderId, TaskId, TransferId};
 pub use notification::{InvalidTopic, Message, NotificationEvent, NotificationPublished, Topic};
 pub use payload::{EventPayload, UnknownEvent};
 pub use ports::*;
+pub use priority::Priority;
+pub use room::Room;
 pub use stream::{Position, StreamId, Version};
 pub use task::{
-    InvalidKind, Lease, NewTask, Task, TaskEvent, TaskKind, TaskRequested, TaskRetried, TaskState,
+    InvalidKind, Lease, NewTask, Task, TaskDiscarded, TaskEvent, TaskKind, TaskRequested,
+    TaskRetried, TaskState,
 };
+pub use task_attempt::FailedAttempt;
 pub use text::{InvalidLine, Line};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use unique::{InvalidUniqueKey, Unique, UniqueKey, UniqueTask};
 
 #[doc(hidden)]
 pub use serde_json;

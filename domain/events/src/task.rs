@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::{HolderId, StreamId, TaskId, Timestamp, Version, event_payload};
+use crate::{
+    FailedAttempt, HolderId, Priority, StreamId, TaskId, Timestamp, Unique, Version, event_payload,
+};
 
 /// What a task is about: 1 to 64 of `a`–`z`, `0`–`9`, `.`, `_` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,22 +81,25 @@ pub enum TaskState {
     Done,
     /// Given up, for the reason in its last error.
     Dead,
+    /// Taken off the queue by whoever may see it: it is not to be done any more.
+    Discarded,
 }
 
 impl TaskState {
-    /// The state's name: `queued`, `running`, `done`, `dead`.
+    /// The state's name: `queued`, `running`, `done`, `dead`, `discarded`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Done => "done",
             Self::Dead => "dead",
+            Self::Discarded => "discarded",
         }
     }
 
     /// The state with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Done, Self::Dead]
+        [Self::Queued, Self::Running, Self::Done, Self::Dead, Self::Discarded]
             .into_iter()
             .find(|s| s.as_str() == name)
     }
@@ -115,6 +120,12 @@ pub struct NewTask {
     pub run_at: Timestamp,
     /// When it was asked for.
     pub created_at: Timestamp,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// By what it is unique, where it is to be.
+    pub unique: Option<Unique>,
+    /// How earlier attempts failed, oldest first, where it is handed on from queue to queue.
+    pub history: Vec<FailedAttempt>,
 }
 
 /// A task as the queue has it.
@@ -134,11 +145,15 @@ pub struct Task {
     pub attempts: u32,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// The last [`FailedAttempt::KEPT`] attempts that failed, oldest first.
+    pub history: Vec<FailedAttempt>,
+    /// How urgent it is.
+    pub priority: Priority,
     /// Not before.
     pub run_at: Timestamp,
     /// When it was asked for.
     pub created_at: Timestamp,
-    /// When it was done or given up.
+    /// When it was done, given up or discarded.
     pub finished_at: Option<Timestamp>,
     /// The version of its stream in the log: 0 for a task that did not come through the log.
     pub version: Version,
@@ -164,6 +179,15 @@ pub struct Lease {
     pub attempt: u32,
     /// Rises with every lease of the task: an older token has no rights.
     pub token: u64,
+    /// The attempts before that failed, oldest first.
+    pub history: Vec<FailedAttempt>,
+}
+
+impl Lease {
+    /// The history of the task once this attempt has failed, at an instant and for a reason.
+    pub fn failed(&self, at: Timestamp, reason: &str) -> Vec<FailedAttempt> {
+        FailedAttempt::new(self.attempt, at, reason).added_to(&self.history)
+    }
 }
 
 /// The events of a task. What a worker does with it is not in the log, and nor is the payload,
@@ -174,6 +198,8 @@ pub enum TaskEvent {
     TaskRequested(TaskRequested),
     /// A dead task was put back on the queue.
     TaskRetried(TaskRetried),
+    /// A task was taken off the queue.
+    TaskDiscarded(TaskDiscarded),
 }
 
 /// A task was asked for.
@@ -194,7 +220,14 @@ pub struct TaskRetried {
     pub task_id: TaskId,
 }
 
-event_payload!(TaskEvent { TaskRequested, TaskRetried });
+/// A task was taken off the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDiscarded {
+    /// The task.
+    pub task_id: TaskId,
+}
+
+event_payload!(TaskEvent { TaskRequested, TaskRetried, TaskDiscarded });
 
 #[cfg(test)]
 mod tests {
@@ -210,7 +243,14 @@ mod tests {
 
     #[test]
     fn a_state_has_one_name() {
-        for state in [TaskState::Queued, TaskState::Running, TaskState::Done, TaskState::Dead] {
+        for (state, name) in [
+            (TaskState::Queued, "queued"),
+            (TaskState::Running, "running"),
+            (TaskState::Done, "done"),
+            (TaskState::Dead, "dead"),
+            (TaskState::Discarded, "discarded"),
+        ] {
+            assert_eq!(state.as_str(), name);
             assert_eq!(TaskState::from_name(state.as_str()), Some(state));
         }
         assert_eq!(TaskState::from_name("lost"), None);

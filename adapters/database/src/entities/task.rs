@@ -19,6 +19,11 @@ pub(crate) struct Model {
     pub lease_token: i64,
     pub lease_until: Option<i64>,
     pub version: i64,
+    pub priority: i16,
+    pub history: String,
+    pub unique_key: Option<String>,
+    pub unique_number: Option<i64>,
+    pub unique_until: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

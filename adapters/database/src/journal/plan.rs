@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use daybook_application::Row;
 use daybook_events::{
-    Entry, EntryOutcome, HolderId, IdempotencyRecord, Position, StoredOutcome, StreamId, Version,
+    Entry, EntryOutcome, HolderId, IdempotencyRecord, Position, StoredOutcome, StreamId, TaskState,
+    Version,
 };
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::{NO_HOLDER, head, restore_outcome, versions};
 use crate::accounts::restored;
-use crate::entities::{holder, outcome};
+use crate::entities::{holder, outcome, task};
 use crate::error::Fault;
 use crate::insert::padded;
 
@@ -82,6 +84,10 @@ pub(super) struct Stored<'a> {
     versions: HashMap<&'a StreamId, Version>,
     remembered: HashMap<(Uuid, String), StoredOutcome>,
     emails: HashSet<String>,
+    /// Tasks that were to be discarded, and that a worker has or had meanwhile.
+    begun: HashSet<Uuid>,
+    /// The numbers of tasks with a unique key that are taken.
+    numbers: HashSet<Numbered>,
     /// The position of the last event.
     head: u64,
 }
@@ -97,6 +103,8 @@ impl<'a> Stored<'a> {
             versions: stream_versions(db, batch, new_streams).await?,
             remembered: remembered(db, batch).await?,
             emails: registered_emails(db, batch).await?,
+            begun: begun_tasks(db, batch).await?,
+            numbers: taken_numbers(db, batch).await?,
             head: restored(head(db).await?)?,
         })
     }
@@ -107,7 +115,14 @@ impl<'a> Stored<'a> {
         for (stream, version) in batch.iter().flat_map(|entry| &entry.expected) {
             versions.entry(stream).or_insert(*version);
         }
-        Self { versions, remembered: HashMap::new(), emails: HashSet::new(), head: 0 }
+        Self {
+            versions,
+            remembered: HashMap::new(),
+            emails: HashSet::new(),
+            begun: HashSet::new(),
+            numbers: HashSet::new(),
+            head: 0,
+        }
     }
 
     /// The streams that have to be at a version for the batch to be right, but for those that it
@@ -132,6 +147,7 @@ impl<'a> Stored<'a> {
         let mut remembered: HashSet<ScopedKey<'_>> =
             self.remembered.keys().map(|(scope, key)| (*scope, key.as_str())).collect();
         let mut emails: HashSet<&str> = self.emails.iter().map(String::as_str).collect();
+        let mut numbers = self.numbers.clone();
         let mut used: HashSet<ScopedKey<'_>> = HashSet::new();
         // Streams that entries which are left out have events in.
         let mut left_out: HashSet<&StreamId> = HashSet::new();
@@ -154,7 +170,9 @@ impl<'a> Stored<'a> {
                 left_out.contains(stream)
                     || present.get(stream).copied().unwrap_or(Version::ZERO) != *version
             });
-            let taken = new_emails(entry).any(|email| emails.contains(email));
+            let taken = new_emails(entry).any(|email| emails.contains(email))
+                || numbered_tasks(entry).any(|number| numbers.contains(&number))
+                || discarded_tasks(entry).any(|id| self.begun.contains(&id));
             if moved || taken || key.is_some_and(|key| used.contains(&key)) {
                 left_out.extend(entry.events.iter().map(|event| &event.stream));
                 verdicts.push(Verdict::Conflict);
@@ -162,6 +180,7 @@ impl<'a> Stored<'a> {
             }
             used.extend(key);
             emails.extend(new_emails(entry));
+            numbers.extend(numbered_tasks(entry));
             for event in &entry.events {
                 present.insert(&event.stream, event.version);
             }
@@ -232,6 +251,76 @@ async fn registered_emails(
         .all(db)
         .await?;
     Ok(found.into_iter().collect())
+}
+
+/// Of the tasks that the batch discards, those that neither wait nor are dead. The others are
+/// locked, so that no worker takes them before the batch is committed.
+async fn begun_tasks(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+) -> Result<HashSet<Uuid>, Fault> {
+    let mut ids: Vec<Uuid> = batch.iter().flat_map(discarded_tasks).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    ids.sort_unstable();
+    let can_be = [TaskState::Queued, TaskState::Dead].map(TaskState::as_str);
+    let free: Vec<Uuid> = task::Entity::find()
+        .select_only()
+        .column(task::Column::Id)
+        .filter(task::Column::Id.is_in(padded(ids.clone())))
+        .filter(task::Column::State.is_in(can_be))
+        .order_by_asc(task::Column::Id)
+        .lock(LockType::Update)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(ids.into_iter().filter(|id| !free.contains(id)).collect())
+}
+
+/// A task with a unique key: its owner, kind, key and number.
+type Numbered = (Option<Uuid>, String, String, i64);
+
+async fn taken_numbers(
+    db: &impl ConnectionTrait,
+    batch: &[Entry<Row>],
+) -> Result<HashSet<Numbered>, Fault> {
+    let keys: Vec<String> =
+        batch.iter().flat_map(numbered_tasks).map(|(_, _, key, _)| key).collect();
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    // Those of other owners and kinds come along.
+    let found: Vec<Numbered> = task::Entity::find()
+        .select_only()
+        .columns([
+            task::Column::OwnerId,
+            task::Column::Kind,
+            task::Column::UniqueKey,
+            task::Column::UniqueNumber,
+        ])
+        .filter(task::Column::UniqueKey.is_in(padded(keys)))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+fn numbered_tasks(entry: &Entry<Row>) -> impl Iterator<Item = Numbered> {
+    entry.rows.iter().filter_map(|row| {
+        let Row::Task(task) = row else { return None };
+        let unique = task.unique.as_ref()?;
+        let owner = task.owner.map(HolderId::uuid);
+        let number = i64::try_from(unique.number).ok()?;
+        Some((owner, task.kind.to_string(), unique.key.as_str().to_owned(), number))
+    })
+}
+
+fn discarded_tasks(entry: &Entry<Row>) -> impl Iterator<Item = Uuid> {
+    entry.rows.iter().filter_map(|row| match row {
+        Row::TaskDiscarded { id, .. } => Some(id.uuid()),
+        _ => None,
+    })
 }
 
 fn new_emails(entry: &Entry<Row>) -> impl Iterator<Item = &str> {

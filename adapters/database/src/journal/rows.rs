@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use daybook_accounts::Account;
 use daybook_application::{PostingRow, Row};
-use daybook_events::{Entry, NewEvent, NewTask, TaskState};
+use daybook_events::{Entry, NewEvent, NewTask, Priority, TaskState};
 use daybook_money::Money;
 use daybook_orders::{Contents, Order};
 use sea_orm::sea_query::Expr;
@@ -16,6 +16,7 @@ use crate::accounts::stored;
 use crate::entities::task;
 use crate::error::Fault;
 use crate::insert::Insert;
+use crate::task_rows::{priority_number, stored_history};
 
 const EVENTS: Insert<11> = Insert {
     table: "events",
@@ -96,7 +97,9 @@ const ORDERS: Insert<9> = Insert {
                   account_id = excluded.account_id, version = excluded.version",
 };
 
-pub(crate) const TASKS: Insert<10> = Insert {
+/// Tasks of normal priority without a history or a unique key, as nearly all are: what the function
+/// of the database takes.
+const PLAIN_TASKS: Insert<10> = Insert {
     table: "tasks",
     columns: [
         "id",
@@ -113,6 +116,28 @@ pub(crate) const TASKS: Insert<10> = Insert {
     on_conflict: "ON CONFLICT (id) DO NOTHING",
 };
 
+pub(crate) const TASKS: Insert<15> = Insert {
+    table: "tasks",
+    columns: [
+        "id",
+        "owner_id",
+        "kind",
+        "payload",
+        "state",
+        "attempts",
+        "run_at",
+        "created_at",
+        "lease_token",
+        "version",
+        "priority",
+        "history",
+        "unique_key",
+        "unique_number",
+        "unique_until",
+    ],
+    on_conflict: "ON CONFLICT (id) DO NOTHING",
+};
+
 /// The rows of a batch, table by table.
 #[derive(Default)]
 pub(crate) struct Tables<'a> {
@@ -120,11 +145,13 @@ pub(crate) struct Tables<'a> {
     pub outcomes: Vec<[Value; 6]>,
     pub holders: Vec<[Value; 6]>,
     pub postings: Vec<[Value; 8]>,
-    pub tasks: Vec<[Value; 10]>,
+    pub plain_tasks: Vec<[Value; 10]>,
+    tasks: Vec<[Value; 15]>,
     /// Only how the batch leaves them is written.
     accounts: HashMap<Uuid, &'a Account>,
     orders: HashMap<Uuid, &'a Order>,
-    retried: Vec<&'a Row>,
+    /// Tasks that were retried or discarded.
+    changed: Vec<&'a Row>,
 }
 
 impl<'a> Tables<'a> {
@@ -149,9 +176,9 @@ impl<'a> Tables<'a> {
         self.orders.values().map(|order| order_values(order)).collect()
     }
 
-    /// Whether nothing but inserts is to be done.
+    /// Whether nothing is to be done but the inserts that the function of the database knows.
     pub(super) fn only_inserts(&self) -> bool {
-        self.retried.is_empty()
+        self.changed.is_empty() && self.tasks.is_empty()
     }
 
     fn add(&mut self, entry: &'a Entry<Row>, after: u64) -> Result<(), Fault> {
@@ -187,8 +214,11 @@ impl<'a> Tables<'a> {
                     holder.created_at.micros().into(),
                 ]),
                 Row::Posting(posting) => self.postings.push(posting_values(posting, after)?),
-                Row::Task(task) => self.tasks.push(task_values(task, 1)),
-                Row::TaskRetried { .. } => self.retried.push(row),
+                Row::Task(task) if is_plain(task) => {
+                    self.plain_tasks.push(plain_task_values(task, 1));
+                }
+                Row::Task(task) => self.tasks.push(task_values(task, 1)?),
+                Row::TaskRetried { .. } | Row::TaskDiscarded { .. } => self.changed.push(row),
             }
         }
         Ok(())
@@ -201,11 +231,12 @@ impl<'a> Tables<'a> {
         OUTCOMES.run(db, self.outcomes).await?;
         HOLDERS.run(db, self.holders).await?;
         POSTINGS.run(db, self.postings).await?;
+        PLAIN_TASKS.run(db, self.plain_tasks).await?;
         TASKS.run(db, self.tasks).await?;
         ACCOUNTS.run(db, accounts).await?;
         ORDERS.run(db, orders).await?;
-        for row in self.retried {
-            retry(db, row).await?;
+        for row in self.changed {
+            change(db, row).await?;
         }
         Ok(())
     }
@@ -279,8 +310,36 @@ fn order_values(order: &Order) -> Result<[Value; 9], Fault> {
     ])
 }
 
+fn is_plain(task: &NewTask) -> bool {
+    task.priority == Priority::Normal && task.unique.is_none() && task.history.is_empty()
+}
+
 /// A task as it is when it comes to the queue. `version` is that of its stream in the log.
-pub(crate) fn task_values(task: &NewTask, version: i64) -> [Value; 10] {
+pub(crate) fn task_values(task: &NewTask, version: i64) -> Result<[Value; 15], Fault> {
+    let [id, owner, kind, payload, state, attempts, run_at, created_at, token, version] =
+        plain_task_values(task, version);
+    let unique = task.unique.as_ref();
+    let number = unique.map(|unique| stored(unique.number)).transpose()?;
+    Ok([
+        id,
+        owner,
+        kind,
+        payload,
+        state,
+        attempts,
+        run_at,
+        created_at,
+        token,
+        version,
+        priority_number(task.priority).into(),
+        stored_history(&task.history)?.into(),
+        unique.map(|unique| unique.key.as_str().to_owned()).into(),
+        number.into(),
+        unique.map(|unique| unique.until.micros()).into(),
+    ])
+}
+
+fn plain_task_values(task: &NewTask, version: i64) -> [Value; 10] {
     [
         task.id.uuid().into(),
         task.owner.map(daybook_events::HolderId::uuid).into(),
@@ -295,13 +354,26 @@ pub(crate) fn task_values(task: &NewTask, version: i64) -> [Value; 10] {
     ]
 }
 
-async fn retry(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
-    let Row::TaskRetried { id, version, at } = row else { return Ok(()) };
-    task::Entity::update_many()
-        .col_expr(task::Column::State, Expr::value(TaskState::Queued.as_str()))
-        .col_expr(task::Column::Attempts, Expr::value(0))
-        .col_expr(task::Column::RunAt, Expr::value(at.micros()))
-        .col_expr(task::Column::FinishedAt, Expr::value(Option::<i64>::None))
+/// Changes the row of a task that is there.
+async fn change(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
+    let (id, version, change) = match row {
+        Row::TaskRetried { id, version, at } => {
+            let again = task::Entity::update_many()
+                .col_expr(task::Column::State, Expr::value(TaskState::Queued.as_str()))
+                .col_expr(task::Column::Attempts, Expr::value(0))
+                .col_expr(task::Column::RunAt, Expr::value(at.micros()))
+                .col_expr(task::Column::FinishedAt, Expr::value(Option::<i64>::None));
+            (id, version, again)
+        }
+        Row::TaskDiscarded { id, version, at } => {
+            let discarded = task::Entity::update_many()
+                .col_expr(task::Column::State, Expr::value(TaskState::Discarded.as_str()))
+                .col_expr(task::Column::FinishedAt, Expr::value(at.micros()));
+            (id, version, discarded)
+        }
+        _ => return Ok(()),
+    };
+    change
         .col_expr(task::Column::Version, Expr::value(stored(version.get())?))
         .filter(task::Column::Id.eq(id.uuid()))
         .exec(db)

@@ -138,7 +138,7 @@ fn arguments<'a>(
     add(&mut arguments, OUTCOMES, tables.outcomes)?;
     add(&mut arguments, HOLDERS, tables.holders)?;
     add(&mut arguments, POSTINGS, tables.postings)?;
-    add(&mut arguments, TASKS, tables.tasks)?;
+    add(&mut arguments, TASKS, tables.plain_tasks)?;
     add(&mut arguments, ACCOUNTS, accounts)?;
     add(&mut arguments, ORDERS, orders)?;
     Ok(arguments)

@@ -13,6 +13,9 @@ macro_rules! promises {
     (@ $own:ident database) => { &$own.database };
     (@ $own:ident shared) => { std::sync::Arc::new($own.database.clone()) };
     (@ $own:ident queue) => { &$own.queue };
+    (@ $own:ident other) => {
+        &daybook_database::DatabaseQueue::new($own.database.clone(), $own.clock.clone())
+    };
     (@ $own:ident shared_queue) => { std::sync::Arc::new($own.queue.clone()) };
     (@ $own:ident time) => { &*$own.clock };
 }
@@ -21,7 +24,8 @@ macro_rules! promises {
 macro_rules! every_promise {
     () => {
         use daybook_application::contract::{
-            election, journal, repositories, task_queue, task_records,
+            election, journal, repositories, task_kills, task_order, task_outcomes, task_queue,
+            task_records,
         };
 
         promises! {
@@ -43,6 +47,9 @@ macro_rules! every_promise {
             journal::concurrent_appenders_leave_no_gap(shared);
             journal::of_appenders_that_want_the_same_one_wins(shared);
             journal::every_kind_of_row_is_written(database, database, database, database);
+            journal::a_unique_task_is_numbered_once(database, database);
+            journal::of_appenders_that_take_the_same_number_one_wins(shared);
+            journal::a_task_is_discarded_unless_a_worker_has_it(database, queue, database);
             repositories::accounts_are_listed_oldest_first(database, database);
             repositories::a_statement_has_every_posting(database, database);
             repositories::orders_come_back_and_are_listed_newest_first(database, database);
@@ -58,6 +65,20 @@ macro_rules! every_promise {
             task_queue::the_backlog_is_what_can_be_leased(queue, time);
             task_queue::what_waited_and_is_overdue_is_found(queue, database, time);
             task_queue::workers_at_once_share_the_tasks(shared_queue);
+            task_order::urgent_tasks_go_first_and_no_priority_waits_for_ever(queue);
+            task_order::no_more_of_a_kind_are_leased_than_there_is_room_for(queue);
+            task_order::a_kind_without_room_holds_up_nothing_else(queue);
+            task_outcomes::the_last_failed_attempts_are_kept(queue, database, time);
+            task_outcomes::an_attempt_that_nobody_ended_is_kept(queue, database, time);
+            task_outcomes::what_a_worker_withdraws_from_is_there_for_others(queue, other);
+            task_outcomes::what_a_worker_gives_back_is_there_for_others(queue, other, database);
+            task_kills::killed_with_a_task_in_hand_another_does_it_once(queue, other, database, time);
+            task_kills::killed_before_the_outcome_is_recorded_it_is_recorded_by_another(
+                queue, other, database, time
+            );
+            task_kills::killed_after_the_outcome_is_recorded_nobody_does_it_again(
+                queue, other, database, time
+            );
             task_records::a_claimed_task_is_leased_and_recorded(queue, database);
             task_records::a_task_that_another_holds_is_not_leased(queue, time);
             task_records::claiming_again_voids_the_lease_from_before(queue);

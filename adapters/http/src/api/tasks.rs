@@ -1,7 +1,11 @@
 //! Work to be done later.
 
-use daybook_application::{EmailHandler, Outcome, Receipt, TaskRequest, TextHandler};
-use daybook_events::{TaskId, TaskKind, TaskState as StoredState, Timestamp};
+use std::time::Duration;
+
+use daybook_application::{
+    EmailHandler, Outcome, Receipt, TaskRequest, TextHandler, UniqueRequest,
+};
+use daybook_events::{Priority, TaskId, TaskKind, TaskState as StoredState, Timestamp, UniqueKey};
 use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -12,9 +16,12 @@ use crate::body::Body;
 use crate::document::{NewTask, Task, TaskAccepted, TaskState};
 use crate::page;
 use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
-use crate::reply::{Json, Written};
+use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{Key, Limit, PathId};
+
+/// For how long a task may stay unique after it is finished.
+const LONGEST_UNIQUE: Duration = Duration::from_hours(366 * 24);
 
 pub(crate) struct TasksApi(pub Context);
 
@@ -24,6 +31,9 @@ impl TasksApi {
     ///
     /// It is done at least once, whatever crashes: what fails is tried again, each time after a
     /// longer pause, and is dead after the last attempt. A kind that no worker knows is dead at once.
+    ///
+    /// A mail is sent at least once as well: when a worker dies between sending and noting it, the
+    /// mail is sent again, under the same Message-ID.
     #[oai(path = "/tasks", method = "post", operation_id = "enqueueTask")]
     async fn enqueue(
         &self,
@@ -94,6 +104,28 @@ impl TasksApi {
         let outcome = self.0.commands.retry_task(&caller.0, task_id(&id)?, request).await?;
         Ok(accepted(&outcome)?)
     }
+
+    /// Take a task off the queue
+    ///
+    /// One that waits, whether for its time or for a worker, or that is dead. It is not done any
+    /// more, and forgotten in time as if it had been. One that a worker has begun can't be called
+    /// back.
+    #[oai(path = "/tasks/:id/discard", method = "post", operation_id = "discardTask")]
+    async fn discard(
+        &self,
+        caller: Bearer,
+        request: &Request,
+        /// The task.
+        id: Path<PathId>,
+        /// Makes the request safe to repeat: the same key has one outcome.
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<Key>>,
+    ) -> Result<Written<204, Nothing>, Failure<Changing>> {
+        let request = request::of(request, key.0.as_ref(), &[]);
+        let outcome = self.0.commands.discard_task(&caller.0, task_id(&id)?, request).await?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
+    }
 }
 
 fn task_id(id: &PathId) -> Result<TaskId, Problem> {
@@ -101,8 +133,12 @@ fn task_id(id: &PathId) -> Result<TaskId, Problem> {
 }
 
 fn accepted(outcome: &Outcome) -> Result<Written<202, TaskAccepted>, Problem> {
-    let Receipt::TaskAccepted(id) = receipt(outcome)? else { return Err(unexpected()) };
-    Ok(Written::new(outcome, &TaskAccepted { task_id: id.uuid() }))
+    let (id, duplicate) = match receipt(outcome)? {
+        Receipt::TaskAccepted(id) => (id, None),
+        Receipt::TaskDuplicate(id) => (id, Some(true)),
+        _ => return Err(unexpected()),
+    };
+    Ok(Written::new(outcome, &TaskAccepted { task_id: id.uuid(), duplicate }))
 }
 
 fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
@@ -119,5 +155,23 @@ fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
     }
     let run_at = task.run_at.map(|text| Timestamp::parse(&text.0)).transpose();
     let run_at = run_at.map_err(|error| Problem::field("run_at", error))?;
-    Ok(TaskRequest { kind, payload, run_at })
+    let priority = task.priority.map(Priority::from).unwrap_or_default();
+    let unique = read_unique(task.unique_key.as_deref(), task.unique_for.as_deref())?;
+    Ok(TaskRequest { kind, payload, run_at, priority, unique })
+}
+
+fn read_unique(key: Option<&str>, time: Option<&str>) -> Result<Option<UniqueRequest>, Problem> {
+    let time = time.map(humantime::parse_duration).transpose();
+    let time = time.map_err(|error| Problem::field("unique_for", error))?.unwrap_or_default();
+    if time > LONGEST_UNIQUE {
+        return Err(Problem::field("unique_for", "is more than 366 days"));
+    }
+    let Some(key) = key else {
+        return match time.is_zero() {
+            true => Ok(None),
+            false => Err(Problem::field("unique_for", "needs a unique_key")),
+        };
+    };
+    let key = UniqueKey::new(key).map_err(|error| Problem::field("unique_key", error))?;
+    Ok(Some(UniqueRequest { key, time }))
 }

@@ -25,6 +25,54 @@ pub(crate) struct NewTask {
     #[serde(default)]
     #[oai(skip_serializing_if_is_none)]
     pub run_at: Option<DateTime>,
+    /// How urgent it is; `normal` where it isn't given.
+    #[serde(default)]
+    #[oai(skip_serializing_if_is_none)]
+    pub priority: Option<TaskPriority>,
+    /// Makes the task unique among your tasks of its kind: while an equal one is unfinished, you are
+    /// told of that one instead. 1 to 200 visible ASCII characters.
+    #[serde(default)]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 200))]
+    pub unique_key: Option<String>,
+    /// For how long it stays unique from now on even when it is finished, as in `10m` or `1h 30m`;
+    /// at most 366 days.
+    #[serde(default)]
+    #[oai(skip_serializing_if_is_none, validator(min_length = 1, max_length = 64))]
+    pub unique_for: Option<String>,
+}
+
+/// How urgent a task is: of ten tasks a worker looks for eight among the urgent first, for one among
+/// the normal and for one among the low.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
+pub(crate) enum TaskPriority {
+    /// Before all others.
+    High,
+    /// As most tasks are.
+    Normal,
+    /// When there is nothing else to do.
+    Low,
+}
+
+impl From<daybook_events::Priority> for TaskPriority {
+    fn from(priority: daybook_events::Priority) -> Self {
+        match priority {
+            daybook_events::Priority::High => Self::High,
+            daybook_events::Priority::Normal => Self::Normal,
+            daybook_events::Priority::Low => Self::Low,
+        }
+    }
+}
+
+impl From<TaskPriority> for daybook_events::Priority {
+    fn from(priority: TaskPriority) -> Self {
+        match priority {
+            TaskPriority::High => Self::High,
+            TaskPriority::Normal => Self::Normal,
+            TaskPriority::Low => Self::Low,
+        }
+    }
 }
 
 fn payload() -> Any {
@@ -34,7 +82,14 @@ fn payload() -> Any {
 
 impl Example for NewTask {
     fn example() -> Self {
-        Self { kind: "send_email".to_owned(), payload: payload(), run_at: None }
+        Self {
+            kind: "send_email".to_owned(),
+            payload: payload(),
+            run_at: None,
+            priority: None,
+            unique_key: None,
+            unique_for: None,
+        }
     }
 }
 
@@ -44,11 +99,15 @@ impl Example for NewTask {
 pub(crate) struct TaskAccepted {
     /// Names the task.
     pub task_id: Uuid,
+    /// `true` where an equal task was there already: it is the one that is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub duplicate: Option<bool>,
 }
 
 impl Example for TaskAccepted {
     fn example() -> Self {
-        Self { task_id: EXAMPLE_ID }
+        Self { task_id: EXAMPLE_ID, duplicate: None }
     }
 }
 
@@ -65,6 +124,8 @@ pub(crate) enum TaskState {
     Done,
     /// Given up, for the reason in `last_error`.
     Dead,
+    /// Taken off the queue.
+    Discarded,
 }
 
 impl From<daybook_events::TaskState> for TaskState {
@@ -74,6 +135,7 @@ impl From<daybook_events::TaskState> for TaskState {
             daybook_events::TaskState::Running => Self::Running,
             daybook_events::TaskState::Done => Self::Done,
             daybook_events::TaskState::Dead => Self::Dead,
+            daybook_events::TaskState::Discarded => Self::Discarded,
         }
     }
 }
@@ -85,6 +147,28 @@ impl From<TaskState> for daybook_events::TaskState {
             TaskState::Running => Self::Running,
             TaskState::Done => Self::Done,
             TaskState::Dead => Self::Dead,
+            TaskState::Discarded => Self::Discarded,
+        }
+    }
+}
+
+/// An attempt at a task that failed.
+#[derive(Debug, Serialize, Object)]
+pub(crate) struct FailedAttempt {
+    /// Which attempt it was; after a retry by hand they are counted from 1 again.
+    pub attempt: Count,
+    /// When it ended.
+    pub at: DateTime,
+    /// Why, shortened to 500 bytes.
+    pub reason: String,
+}
+
+impl FailedAttempt {
+    fn of(failed: daybook_events::FailedAttempt) -> Self {
+        Self {
+            attempt: Count(failed.attempt.into()),
+            at: DateTime(failed.at.to_string()),
+            reason: failed.reason,
         }
     }
 }
@@ -103,6 +187,10 @@ pub(crate) struct Task {
     pub state: TaskState,
     /// How often a worker has begun it.
     pub attempts: Count,
+    /// How urgent it is.
+    pub priority: TaskPriority,
+    /// The last 20 attempts that failed, oldest first.
+    pub history: Vec<FailedAttempt>,
     /// Why the last attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
@@ -111,7 +199,7 @@ pub(crate) struct Task {
     pub run_at: DateTime,
     /// When it was asked for.
     pub created_at: DateTime,
-    /// When it was done or given up.
+    /// When it was done, given up or discarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub finished_at: Option<DateTime>,
@@ -126,6 +214,8 @@ impl Task {
             payload: Any(task.payload),
             state: task.state.into(),
             attempts: Count(task.attempts.into()),
+            priority: task.priority.into(),
+            history: task.history.into_iter().map(FailedAttempt::of).collect(),
             last_error: task.last_error,
             run_at: instant(task.run_at),
             created_at: instant(task.created_at),
@@ -142,6 +232,8 @@ impl Example for Task {
             payload: payload(),
             state: TaskState::Done,
             attempts: Count(1),
+            priority: TaskPriority::Normal,
+            history: Vec::new(),
             last_error: None,
             run_at: time(),
             created_at: time(),

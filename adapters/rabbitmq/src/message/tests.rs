@@ -8,6 +8,9 @@ fn given(kind: &str, payload: &str) -> NewTask {
         payload: RawValue::from_string(payload.to_owned()).unwrap(),
         run_at: Timestamp::from_micros(5_000_001),
         created_at: Timestamp::from_micros(-1),
+        priority: Priority::Normal,
+        unique: None,
+        history: Vec::new(),
     }
 }
 
@@ -16,7 +19,7 @@ fn now() -> Timestamp {
 }
 
 fn read(letter: &Letter) -> NewTask {
-    task(&letter.properties, &letter.body, now()).unwrap()
+    task(&letter.properties, &letter.body, now(), Priority::Normal).unwrap()
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn a_task_that_is_nobodys_and_due_has_no_headers() {
     // In milliseconds, as some programs have it.
     let mut properties = letter.properties.clone();
     properties.with_timestamp(1_795_392_000_000);
-    assert_eq!(task(&properties, b"x", now()).unwrap().created_at, now());
+    assert_eq!(task(&properties, b"x", now(), Priority::Normal).unwrap().created_at, now());
 }
 
 #[test]
@@ -62,35 +65,38 @@ fn a_text_is_just_its_text() {
 #[test]
 fn a_task_goes_where_its_time_says() {
     assert_eq!(letter(&given("text", "1"), now()).route, Route::Wait(9));
-    assert_eq!(letter(&given("text", "1"), Timestamp::from_micros(5_000_001)).route, Route::Work);
+    assert_eq!(
+        letter(&given("text", "1"), Timestamp::from_micros(5_000_001)).route,
+        Route::Work(Priority::Normal)
+    );
 }
 
 #[test]
 fn messages_of_others_are_tasks_where_they_can_be_read() {
     let mut properties = BasicProperties::default();
-    let plain = task(&properties, "Task #1: ü".as_bytes(), now()).unwrap();
+    let plain = task(&properties, "Task #1: ü".as_bytes(), now(), Priority::Normal).unwrap();
     assert_eq!((plain.kind.as_str(), plain.payload.get()), ("text", "\"Task #1: ü\""));
     assert_eq!((plain.run_at, plain.owner), (now(), None));
-    assert_ne!(plain.id, task(&properties, b"Task #1", now()).unwrap().id);
-    assert!(task(&properties, b"\xff", now()).is_err());
-    assert!(task(&properties, &vec![b'a'; LONGEST_BODY + 1], now()).is_err());
+    assert_ne!(plain.id, task(&properties, b"Task #1", now(), Priority::Normal).unwrap().id);
+    assert!(task(&properties, b"\xff", now(), Priority::Normal).is_err());
+    assert!(task(&properties, &vec![b'a'; LONGEST_BODY + 1], now(), Priority::Normal).is_err());
 
     properties.with_content_type("Application/JSON; charset=utf-8");
-    assert!(task(&properties, b"{}", now()).is_err());
+    assert!(task(&properties, b"{}", now(), Priority::Normal).is_err());
     properties.with_message_type("Send");
-    assert!(task(&properties, b"{}", now()).is_err());
+    assert!(task(&properties, b"{}", now(), Priority::Normal).is_err());
     properties.with_message_type("send_email").with_message_id(&Uuid::from_u128(3).to_string());
-    let json = task(&properties, b" {\"n\": 1.0} ", now()).unwrap();
+    let json = task(&properties, b" {\"n\": 1.0} ", now(), Priority::Normal).unwrap();
     assert_eq!((json.kind.as_str(), json.payload.get()), ("send_email", "{\"n\": 1.0}"));
     assert_eq!(json.id.uuid(), Uuid::from_u128(3));
-    assert!(task(&properties, b"{", now()).is_err());
+    assert!(task(&properties, b"{", now(), Priority::Normal).is_err());
 
     for (name, value) in [(OWNER, FieldValue::t(true)), (OWNER, "me".into()), (RUN_AT, "1".into())]
     {
         let mut headers = FieldTable::new();
         insert(&mut headers, name, value);
         properties.with_headers(headers);
-        assert!(task(&properties, b"{}", now()).is_err(), "{name}");
+        assert!(task(&properties, b"{}", now(), Priority::Normal).is_err(), "{name}");
     }
 }
 
@@ -136,6 +142,7 @@ fn a_buried_task_says_why() {
         payload: given.payload.clone(),
         attempt: 3,
         token: 9,
+        history: Vec::new(),
     };
     let letter = buried(&given, &lease, "hopeless");
     assert_eq!((letter.route, letter.body.as_slice()), (Route::Dead, b"x".as_slice()));
@@ -144,4 +151,28 @@ fn a_buried_task_says_why() {
         (reason.as_str(), header(&letter.properties, ATTEMPT)),
         ("hopeless", Some(&FieldValue::l(3)))
     );
+}
+
+#[test]
+fn priority_and_history_go_with_a_task() {
+    let failed = FailedAttempt::new(2, now(), "no luck");
+    for priority in Priority::ALL {
+        let given = NewTask {
+            owner: None,
+            run_at: now(),
+            priority,
+            history: vec![failed.clone()],
+            ..given("text", "\"x\"")
+        };
+        let letter = letter(&given, now());
+        assert_eq!(letter.route, Route::Work(priority));
+        assert_eq!((read(&letter).priority, read(&letter).history), (priority, given.history));
+        let later = NewTask { run_at: Timestamp::from_micros(9_000_000), ..read(&letter) };
+        let later = super::letter(&later, now());
+        assert!(matches!(later.route, Route::Wait(_)));
+        assert_eq!((read(&later).priority, read(&later).history.len()), (priority, 1));
+    }
+    // Without a word about it, it is as urgent as the queue it is on.
+    let properties = BasicProperties::default();
+    assert_eq!(task(&properties, b"x", now(), Priority::Low).unwrap().priority, Priority::Low);
 }

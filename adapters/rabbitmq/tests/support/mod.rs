@@ -15,7 +15,7 @@ use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{BasicProperties, FieldTable};
 use daybook_application::contract::task_queue::RealTime;
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Migrate, SqliteSettings};
-use daybook_events::{Clock, NewTask, TaskId, TaskKind, Timestamp};
+use daybook_events::{Clock, NewTask, Priority, TaskId, TaskKind, Timestamp};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use serde_json::value::to_raw_value;
 use tempfile::TempDir;
@@ -71,6 +71,9 @@ pub(crate) fn task(n: u128, text: &str, run_at: Timestamp) -> NewTask {
         payload: to_raw_value(text).unwrap(),
         run_at,
         created_at: Timestamp::from_micros(0),
+        priority: Priority::Normal,
+        unique: None,
+        history: Vec::new(),
     }
 }
 
@@ -169,7 +172,7 @@ impl Raw {
     /// Removes a queue and all that come with it.
     pub(crate) async fn remove(&self, queue: &str) {
         let waits = (6..=26).map(|power| format!("{queue}.wait.{}", 1 << power));
-        let others = ["", ".due", ".dead"].map(|end| format!("{queue}{end}"));
+        let others = ["", ".high", ".low", ".due", ".dead"].map(|end| format!("{queue}{end}"));
         for name in waits.chain(others) {
             self.channel.queue_delete(QueueDeleteArguments::new(&name)).await.unwrap();
         }

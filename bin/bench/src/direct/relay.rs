@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use daybook_application::{
     Destination, Outcome, Receipt, Relay, Row, Search, TaskDispatch, TaskRequest,
 };
-use daybook_events::{Journal, Position, RecordedEvent};
+use daybook_events::{Journal, Position, Priority, RecordedEvent};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -89,7 +89,13 @@ async fn ask_for_tasks(product: &Product, count: u64) -> Result<(), BenchError> 
         let numbers = (u64::from(client)..count).step_by(usize::from(CLIENTS));
         asking.spawn(async move {
             for number in numbers {
-                let task = TaskRequest { kind: kind()?, payload: payload(number)?, run_at: None };
+                let task = TaskRequest {
+                    kind: kind()?,
+                    payload: payload(number)?,
+                    run_at: None,
+                    priority: Priority::Normal,
+                    unique: None,
+                };
                 match commands.request_task(&caller, task, request()).await {
                     Ok(Outcome { result: Ok(Receipt::TaskAccepted(_)), .. }) => {}
                     other => return Err(BenchError::failed(format!("no task: {other:?}"))),

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use daybook_application::{RetryPolicy, TaskFailure, TaskHandler, Worker, WorkerSettings};
 use daybook_events::{
-    Clock, HolderId, Lease, LeaseLost, NewTask, QueueError, TaskId, TaskKind, TaskQueue, Timestamp,
+    Clock, HolderId, Lease, LeaseLost, NewTask, Priority, QueueError, Room, TaskId, TaskKind,
+    TaskQueue, Timestamp,
 };
 use daybook_rabbitmq::RabbitQueue;
 use serde_json::value::{RawValue, to_raw_value};
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The worker of `daybook serve`, but for how many tasks it does at a time.
 const SETTINGS: WorkerSettings = WorkerSettings {
+    kinds: Vec::new(),
     concurrency: 8,
     lease: Duration::from_secs(30),
     poll: Duration::from_millis(500),
@@ -116,6 +118,9 @@ fn new_tasks_of(owner: HolderId, count: u64) -> Result<Vec<NewTask>, BenchError>
             payload: payload(number)?,
             run_at: now,
             created_at: now,
+            priority: Priority::Normal,
+            unique: None,
+            history: Vec::new(),
         })
     };
     (0..count).map(task).collect()
@@ -144,8 +149,8 @@ impl TaskQueue for UntilAll {
         self.queue.enqueue(tasks).await
     }
 
-    async fn lease(&self, limit: u32, term: Duration) -> Result<Vec<Lease>, QueueError> {
-        self.queue.lease(limit, term).await
+    async fn lease(&self, room: &Room, term: Duration) -> Result<Vec<Lease>, QueueError> {
+        self.queue.lease(room, term).await
     }
 
     async fn extend(
@@ -179,6 +184,10 @@ impl TaskQueue for UntilAll {
 
     async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {
         self.queue.release(lease).await
+    }
+
+    async fn withdraw(&self) {
+        self.queue.withdraw().await;
     }
 
     async fn backlog(&self) -> Result<u64, QueueError> {

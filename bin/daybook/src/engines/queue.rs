@@ -96,6 +96,11 @@ pub(crate) fn worker(
     ]);
     let settings = WorkerSettings {
         concurrency: options.tasks.get(),
+        kinds: options
+            .task_limits
+            .iter()
+            .map(|limit| (limit.kind.clone(), limit.tasks.get()))
+            .collect(),
         lease: options.task_lease,
         poll: WORKER_POLL,
         grace,

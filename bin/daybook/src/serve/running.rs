@@ -9,16 +9,23 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 pub(super) struct Stop {
     pub(super) draining: CancellationToken,
+    pub(super) tasks: CancellationToken,
     pub(super) streams: CancellationToken,
     pub(super) server: CancellationToken,
     pub(super) background: CancellationToken,
 }
 
 impl Stop {
-    /// Nothing is accepted any more, streams end, requests in flight are answered, then what they have
-    /// led to is finished.
-    pub(super) async fn drain(self, server: JoinHandle<()>, running: Running, patience: Duration) {
+    /// It is not ready any more, and no more tasks are begun; those that were not are for others at once.
+    pub(super) fn leave(&self) {
         self.draining.cancel();
+        self.tasks.cancel();
+    }
+
+    /// Nothing is accepted any more, streams end; requests in flight are answered while tasks in hand
+    /// are finished; then what they have led to is.
+    pub(super) async fn drain(self, server: JoinHandle<()>, running: Running, patience: Duration) {
+        self.leave();
         self.streams.cancel();
         self.server.cancel();
         report("server", server.await);

@@ -61,6 +61,34 @@ fn a_task_that_nobody_can_do_is_dead_and_can_be_retried() {
 }
 
 #[test]
+fn a_task_that_waits_or_is_dead_can_be_discarded() {
+    let folder = Folder::new();
+    let server = quick(&folder);
+    let client = server.register("ada@example.com");
+    let waits = json!({ "kind": "text", "payload": "never", "run_at": "2999-01-01T00:00:00Z" });
+    let waits = client.post("/tasks", &waits).written(202).text("task_id");
+    let dead = json!({ "kind": "no_such_kind", "payload": null });
+    let dead = client.post("/tasks", &dead).written(202).text("task_id");
+    wait_for(&client, &dead, &["dead"]);
+    for id in [&waits, &dead] {
+        let path = format!("/tasks/{id}/discard");
+        server.register(&format!("{id}@example.com")).post_nothing(&path).problem(404);
+        client.post_nothing(&path).written(204);
+        wait_for(&client, id, &["discarded"]);
+        let refused = client.post_nothing(&path).problem(409);
+        assert!(refused.text("type").ends_with("task-not-discardable"), "{refused:?}");
+        client.post_nothing(&format!("/tasks/{id}/retry")).problem(409);
+    }
+    assert_eq!(client.pages("/tasks?state=discarded").0.len(), 2);
+    let done = client.post("/tasks", &json!({ "kind": "text", "payload": "x" })).written(202);
+    let done = done.text("task_id");
+    wait_for(&client, &done, &["done"]);
+    client.post_nothing(&format!("/tasks/{done}/discard")).problem(409);
+    let types: Vec<_> = client.events().iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(types.iter().filter(|name| *name == "TaskDiscarded").count(), 2);
+}
+
+#[test]
 fn a_task_waits_for_its_time_across_a_restart() {
     let folder = Folder::new();
     let server = quick(&folder);
@@ -88,4 +116,79 @@ fn a_mail_is_written_to_the_log_where_no_server_is_configured() {
     assert_eq!(wait_for(&client, &id, &["done", "dead"])["state"], "done");
     let unsendable = json!({ "kind": "send_email", "payload": { "to": "nobody" } });
     client.post("/tasks", &unsendable).problem(400);
+}
+
+#[test]
+fn a_unique_task_is_there_once_while_it_is_unfinished_or_within_its_time() {
+    let folder = Folder::new();
+    let server = quick(&folder);
+    let client = server.register("ada@example.com");
+    let task = |key: &str, time: &str, run_at: &str| json!({ "kind": "text", "payload": "x", "unique_key": key, "unique_for": time, "run_at": run_at });
+    let (soon, never) = ("2000-01-01T00:00:00Z", "2999-01-01T00:00:00Z");
+    // Asked for by many at once, by way of every instance.
+    let replies: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..8)
+            .map(|_| {
+                let client = client.apart();
+                scope
+                    .spawn(move || client.post("/tasks", &task("digest", "1h", never)).written(202))
+            })
+            .collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let ids: std::collections::BTreeSet<_> =
+        replies.iter().map(|reply| reply.text("task_id")).collect();
+    assert_eq!(ids.len(), 1);
+    let new = replies.iter().filter(|reply| reply.members() == ["task_id"]).count();
+    let told = replies.iter().filter(|reply| reply.json()["duplicate"] == true).count();
+    assert_eq!((new, told), (1, 7));
+    assert_eq!(client.pages("/tasks").0.len(), 1);
+    // Others, and other keys, are not concerned; nor is one that is not unique.
+    server.register("grace@example.com").post("/tasks", &task("digest", "1h", never)).written(202);
+    let other = client.post("/tasks", &task("other", "1h", soon)).written(202);
+    assert_eq!(other.members(), ["task_id"]);
+    // Done, and its time is not over.
+    let other = other.text("task_id");
+    wait_for(&client, &other, &["done"]);
+    let again = client.post("/tasks", &task("other", "1s", soon)).written(202);
+    assert_eq!((again.text("task_id"), &again.json()["duplicate"]), (other, &json!(true)));
+    // Without a time another is done as soon as the first is.
+    let brief = client.post("/tasks", &task("brief", "0s", soon)).written(202).text("task_id");
+    wait_for(&client, &brief, &["done"]);
+    let next = client.post("/tasks", &task("brief", "0s", soon)).written(202);
+    assert_ne!(next.text("task_id"), brief);
+    // One that was discarded is as if it had never been.
+    let [digest] = ids.iter().collect::<Vec<_>>()[..] else { panic!("{ids:?}") };
+    client.post_nothing(&format!("/tasks/{digest}/discard")).written(204);
+    let anew = client.post("/tasks", &task("digest", "1h", never)).written(202);
+    assert_eq!(anew.members(), ["task_id"]);
+    for (key, time) in [("", "1h"), ("with space", "1h"), ("k", "soon"), ("k", "367days")] {
+        client.post("/tasks", &task(key, time, soon)).problem(400);
+    }
+    let timed = json!({ "kind": "text", "payload": "x", "unique_for": "1h" });
+    client.post("/tasks", &timed).problem(400);
+}
+
+#[test]
+fn a_task_shows_its_priority_and_how_its_attempts_failed() {
+    let folder = Folder::new();
+    let server = quick(&folder);
+    let client = server.register("ada@example.com");
+    let task = json!({ "kind": "no_such_kind", "payload": null, "priority": "high" });
+    let id = client.post("/tasks", &task).written(202).text("task_id");
+    let dead = wait_for(&client, &id, &["dead"]);
+    assert_eq!(dead["priority"], "high");
+    let history = dead["history"].as_array().unwrap();
+    assert_eq!((history.len(), &history[0]["attempt"]), (1, &json!(1)));
+    assert_eq!(history[0]["reason"], dead["last_error"]);
+    client.post_nothing(&format!("/tasks/{id}/retry")).written(202);
+    eventually("it has died twice", || {
+        let task = client.get(&format!("/tasks/{id}")).expect(200).json();
+        (task["history"].as_array().unwrap().len() == 2).then_some(())
+    });
+    let low = json!({ "kind": "text", "payload": "x", "priority": "low" });
+    let low = client.post("/tasks", &low).written(202).text("task_id");
+    assert_eq!(wait_for(&client, &low, &["done"])["priority"], "low");
+    let wrong = json!({ "kind": "text", "payload": "x", "priority": "urgent" });
+    client.post("/tasks", &wrong).problem(400);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daybook_application::{Relay, Search, Tail, TaskDispatch};
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Migrate, SqliteSettings};
-use daybook_events::{Clock, NewTask, TaskId, TaskKind, TaskQueue, Timestamp};
+use daybook_events::{Clock, NewTask, Priority, Room, TaskId, TaskKind, TaskQueue, Timestamp};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use daybook_services::test_amqp_url;
 use tokio::sync::Notify;
@@ -52,6 +52,9 @@ async fn a_task_that_was_lost_while_it_waited_is_done() {
         payload: serde_json::value::to_raw_value("lost").unwrap(),
         run_at: clock.now().plus(Duration::from_millis(500)),
         created_at: clock.now(),
+        priority: Priority::Normal,
+        unique: None,
+        history: Vec::new(),
     };
     records.enqueue(std::slice::from_ref(&task)).await.unwrap();
     let search = Search { every: Duration::from_millis(100), overdue: Duration::from_millis(200) };
@@ -74,7 +77,9 @@ async fn a_task_that_was_lost_while_it_waited_is_done() {
     let relaying = tokio::spawn(relay.run(stop.clone()));
     let leased = tokio::time::timeout(Duration::from_secs(20), async {
         loop {
-            if let Some(lease) = queue.lease(1, Duration::from_secs(30)).await.unwrap().pop() {
+            if let Some(lease) =
+                queue.lease(&Room::of(1), Duration::from_secs(30)).await.unwrap().pop()
+            {
                 return lease;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

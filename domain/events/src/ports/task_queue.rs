@@ -5,14 +5,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::{Lease, NewTask, Timestamp};
+use crate::{Lease, NewTask, Room, Timestamp};
 
 /// The queue of tasks.
 ///
 /// Promises:
 /// - a task that was put on the queue is leased until it is completed or buried: at least once,
 ///   whatever crashes;
-/// - a task is leased to one worker at a time, not before its time, earliest first;
+/// - a task is leased to one worker at a time, not before its time, earliest first among those of
+///   one priority;
+/// - urgent tasks go first, by [turns](crate::Priority::turn): no priority waits for ever;
+/// - no more tasks are leased than there is [`Room`] for, in all and of a kind; what there is no
+///   room for holds up nothing else for long;
+/// - after [`withdraw`](Self::withdraw) nothing is leased here any more, and what waited here is
+///   there for others at once;
+/// - a task has its [history](Lease::history): the last attempts that failed, with their reasons;
 /// - a lease that was not extended in time is void, and its task is leased again;
 /// - a worker whose lease is void gets [`LeaseLost`] and changes nothing;
 /// - putting a task on the queue again under the same id changes nothing: it is not done again.
@@ -25,11 +32,11 @@ pub trait TaskQueue: Send + Sync {
     /// [`QueueError::Unavailable`]: none was put.
     async fn enqueue(&self, tasks: &[NewTask]) -> Result<(), QueueError>;
 
-    /// Leases at most `limit` tasks that are due, each for `term`.
+    /// Leases tasks that are due, as many as there is room for at most, each for `term`.
     ///
     /// # Errors
     /// [`QueueError::Unavailable`].
-    async fn lease(&self, limit: u32, term: Duration) -> Result<Vec<Lease>, QueueError>;
+    async fn lease(&self, room: &Room, term: Duration) -> Result<Vec<Lease>, QueueError>;
 
     /// Keeps a lease for another `term` from now.
     ///
@@ -69,6 +76,10 @@ pub trait TaskQueue: Send + Sync {
     /// # Errors
     /// [`QueueError::Unavailable`]; [`LeaseLost`] inside.
     async fn release(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError>;
+
+    /// The worker has to stop: this process is handed no more tasks, and those that it was handed
+    /// ahead and has not leased go back at once. What is leased stays so.
+    async fn withdraw(&self);
 
     /// How many tasks are there to be leased now.
     ///

@@ -25,7 +25,7 @@ pub enum Claimed {
     Held,
     /// It is not to be done before this instant.
     NotDue(Timestamp),
-    /// It is done, or dead.
+    /// It is done, dead or discarded.
     Finished,
 }
 

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::{HolderId, QueueError, Task, TaskId, TaskState, Timestamp};
+use crate::{
+    HolderId, QueueError, Task, TaskId, TaskKind, TaskState, Timestamp, UniqueKey, UniqueTask,
+};
 
 /// Finds tasks.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -27,13 +29,25 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError>;
 
+    /// The latest of this holder's tasks of a kind that have this unique key.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn find_unique(
+        &self,
+        owner: HolderId,
+        kind: &TaskKind,
+        key: &UniqueKey,
+    ) -> Result<Option<UniqueTask>, QueueError>;
+
     /// A page of tasks, newest first.
     ///
     /// # Errors
     /// [`QueueError`].
     async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError>;
 
-    /// Forgets at most `limit` tasks that were done before an instant; answers how many. Dead tasks stay.
+    /// Forgets at most `limit` tasks that were done or discarded before an instant; answers how many.
+    /// Dead tasks stay.
     ///
     /// # Errors
     /// [`QueueError`].

@@ -1,0 +1,113 @@
+//! The record of who has which task, for a queue that hands tasks out by other means.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use daybook_events::{Claim, Claimed, NewTask, QueueError, TaskRecords, TaskState, Timestamp};
+use sea_orm::sea_query::LockType;
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use crate::entities::task::{Column, Entity, Model};
+use crate::error::Fault;
+use crate::insert::padded;
+use crate::journal::{TASKS, task_values};
+use crate::leasing::{lease_rows, note_lost};
+use crate::task_rows::leased;
+use crate::tasks::DatabaseQueue;
+
+#[async_trait]
+impl TaskRecords for DatabaseQueue {
+    async fn claim(&self, claims: &[Claim], term: Duration) -> Result<Vec<Claimed>, QueueError> {
+        let now = self.clock.now();
+        let claimed = self.database.writer.bounded(async {
+            let transaction = self.database.begin().await?;
+            let mut known = recorded(&transaction, claims).await?;
+            let (mut taken, mut verdicts) = (HashSet::new(), Vec::with_capacity(claims.len()));
+            for claim in claims {
+                let id = claim.task.id.uuid();
+                let row =
+                    known.get_mut(&id).ok_or_else(|| Fault::corrupt("a task was not recorded"))?;
+                let verdict = match refusal(row, claim.again, now)? {
+                    _ if taken.contains(&id) => Claimed::Held,
+                    Some(refusal) => refusal,
+                    None => {
+                        if row.state == TaskState::Running.as_str() {
+                            note_lost(&transaction, row, now).await?;
+                        }
+                        taken.insert(id);
+                        Claimed::Leased(leased(row.clone())?)
+                    }
+                };
+                verdicts.push(verdict);
+            }
+            lease_rows(
+                &transaction,
+                known.values().filter(|row| taken.contains(&row.id)),
+                now.plus(term),
+            )
+            .await?;
+            transaction.commit().await?;
+            Ok::<_, Fault>(verdicts)
+        });
+        Ok(claimed.await?)
+    }
+}
+
+/// The rows of claimed tasks, locked; those that are not known are recorded first.
+async fn recorded(
+    transaction: &DatabaseTransaction,
+    claims: &[Claim],
+) -> Result<HashMap<Uuid, Model>, Fault> {
+    let mut known = locked(transaction, claims.iter().map(|claim| &claim.task)).await?;
+    let unknown: Vec<_> = claims
+        .iter()
+        .map(|claim| &claim.task)
+        .filter(|task| !known.contains_key(&task.id.uuid()))
+        .collect();
+    if !unknown.is_empty() {
+        let rows: HashMap<Uuid, _> = unknown
+            .iter()
+            .map(|task| Ok((task.id.uuid(), task_values(task, 0)?)))
+            .collect::<Result<_, Fault>>()?;
+        TASKS.run(transaction, rows.into_values().collect()).await?;
+        known.extend(locked(transaction, unknown).await?);
+    }
+    Ok(known)
+}
+
+/// The rows of these tasks that are there, locked in the order of their ids, as everyone does it.
+async fn locked(
+    transaction: &DatabaseTransaction,
+    tasks: impl IntoIterator<Item = &NewTask>,
+) -> Result<HashMap<Uuid, Model>, Fault> {
+    let ids = padded(tasks.into_iter().map(|task| task.id.uuid()).collect());
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids))
+        .order_by_asc(Column::Id)
+        .lock(LockType::Update)
+        .all(transaction)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Why a task that was handed out can't be leased; `None` where it can.
+fn refusal(row: &Model, again: bool, now: Timestamp) -> Result<Option<Claimed>, Fault> {
+    let state = TaskState::from_name(&row.state)
+        .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?;
+    Ok(match state {
+        TaskState::Done | TaskState::Dead | TaskState::Discarded => Some(Claimed::Finished),
+        TaskState::Queued if row.run_at > now.micros() => {
+            Some(Claimed::NotDue(Timestamp::from_micros(row.run_at)))
+        }
+        TaskState::Running
+            if !again && row.lease_until.is_some_and(|until| until >= now.micros()) =>
+        {
+            Some(Claimed::Held)
+        }
+        TaskState::Queued | TaskState::Running => None,
+    })
+}

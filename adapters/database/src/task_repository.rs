@@ -1,0 +1,100 @@
+//! What is known of tasks.
+
+use async_trait::async_trait;
+use daybook_events::{
+    HolderId, QueueError, Task, TaskCursor, TaskId, TaskKind, TaskPage, TaskRepository, TaskState,
+    Timestamp, UniqueKey, UniqueTask,
+};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+use crate::Database;
+use crate::entities::task::{Column, Entity};
+use crate::error::Fault;
+use crate::insert::padded;
+use crate::task_rows::{restore, restore_unique};
+
+#[async_trait]
+impl TaskRepository for Database {
+    async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError> {
+        let found = Entity::find_by_id(id.uuid()).one(&self.readers).await.map_err(Fault::from)?;
+        Ok(found.map(restore).transpose()?)
+    }
+
+    async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError> {
+        let ids = padded(ids.iter().map(|id| id.uuid()).collect());
+        let found = Entity::find().filter(Column::Id.is_in(ids)).all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    }
+
+    async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError> {
+        let found = Entity::find()
+            .filter(Column::State.eq(TaskState::Queued.as_str()))
+            .filter(Column::RunAt.lt(before.micros()))
+            .filter(Expr::col(Column::RunAt).gt(Expr::col(Column::CreatedAt)))
+            .order_by_asc(Column::RunAt)
+            .limit(u64::from(limit))
+            .all(&self.readers)
+            .await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    }
+
+    async fn find_unique(
+        &self,
+        owner: HolderId,
+        kind: &TaskKind,
+        key: &UniqueKey,
+    ) -> Result<Option<UniqueTask>, QueueError> {
+        let found = Entity::find()
+            .filter(Column::UniqueKey.eq(key.as_str()))
+            .filter(Column::OwnerId.eq(owner.uuid()))
+            .filter(Column::Kind.eq(kind.as_str()))
+            .order_by_desc(Column::UniqueNumber)
+            .limit(1)
+            .one(&self.readers)
+            .await;
+        Ok(found.map_err(Fault::from)?.map(restore_unique).transpose()?)
+    }
+
+    async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError> {
+        let mut query = Entity::find();
+        if let Some(owner) = page.owner {
+            query = query.filter(Column::OwnerId.eq(owner.uuid()));
+        }
+        if let Some(state) = page.state {
+            query = query.filter(Column::State.eq(state.as_str()));
+        }
+        if let Some(TaskCursor(after)) = page.after {
+            query = query.filter(Column::Id.lt(after.uuid()));
+        }
+        let found =
+            query.order_by_desc(Column::Id).limit(u64::from(page.limit)).all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    }
+
+    async fn forget_done(&self, before: Timestamp, limit: u32) -> Result<u64, QueueError> {
+        let forgotten = self.writer.bounded(async {
+            let transaction = self.begin().await?;
+            let old: Vec<Uuid> = Entity::find()
+                .select_only()
+                .column(Column::Id)
+                .filter(
+                    Column::State
+                        .is_in([TaskState::Done, TaskState::Discarded].map(TaskState::as_str)),
+                )
+                .filter(Column::FinishedAt.lt(before.micros()))
+                // While it rules out another, it has to be known.
+                .filter(Column::UniqueUntil.is_null().or(Column::UniqueUntil.lt(before.micros())))
+                .limit(u64::from(limit))
+                .into_tuple()
+                .all(&transaction)
+                .await?;
+            let deleted =
+                Entity::delete_many().filter(Column::Id.is_in(old)).exec(&transaction).await?;
+            transaction.commit().await?;
+            Ok::<_, DbErr>(deleted.rows_affected)
+        });
+        Ok(forgotten.await.map_err(Fault::from)?)
+    }
+}
