@@ -43,8 +43,8 @@ mod worker;
 pub use announcer::Announcer;
 pub use appender::{Appender, AppenderSettings, AppenderTask, Ports, Submission};
 pub use audit::{
-    Books, BooksError, BooksSnapshot, Check, Difference, Projected, ProjectedPosting, ProjectedTask,
-    Report, Verify, Watcher,
+    Books, BooksError, BooksSnapshot, Check, Difference, Projected, ProjectedPosting,
+    ProjectedTask, Report, Verify, Watcher,
 };
 pub use caller::{Caller, Request, RequestKey};
 pub use command::{Change, Command, CommandError, Decision, Outcome, Receipt, Rejection};

@@ -10,6 +10,7 @@
 //! it.
 
 mod accounts;
+mod books;
 mod completions;
 mod database;
 mod entities;

@@ -56,7 +56,8 @@ impl Fold {
                 match apply(&mut page, &current, state, event) {
                     Ok(state) => current.state = Some(state),
                     Err(why) => {
-                        let what = format!("{} at position {}: {why}", event.stream, event.position);
+                        let what =
+                            format!("{} at position {}: {why}", event.stream, event.position);
                         broken.push(Difference::new(Check::Streams, what));
                     }
                 }
@@ -68,10 +69,10 @@ impl Fold {
     }
 
     /// What the last stream comes to.
-    pub(super) fn finish(mut self) -> (Projected, Vec<Difference>) {
+    pub(super) fn finish(mut self) -> Projected {
         let mut page = Projected::default();
         page.take(self.current.take());
-        (page, Vec::new())
+        page
     }
 }
 
@@ -98,7 +99,8 @@ fn apply(
     if event.version != next {
         return Err(format!("version {} stands where {next} belongs", event.version));
     }
-    let (category, key) = event.stream.as_str().split_once('-').ok_or("no stream has such a name")?;
+    let (category, key) =
+        event.stream.as_str().split_once('-').ok_or("no stream has such a name")?;
     let (state, postings) = match (category, state) {
         ("account", State::New) => account(None, key, event)?,
         ("account", State::Account(before)) => account(Some(before), key, event)?,

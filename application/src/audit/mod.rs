@@ -76,15 +76,10 @@ impl Verify {
             tell(snapshot.compare(&page).await?);
             watcher.progress(done, all);
         }
-        let (page, broken) = fold.finish();
-        tell(broken);
-        tell(snapshot.compare(&page).await?);
+        tell(snapshot.compare(&fold.finish()).await?);
         for check in Check::OF_THE_REST {
             tell(snapshot.check(check).await?);
         }
         Ok(Report { events: done, differences })
     }
 }
-
-#[cfg(test)]
-mod tests;
