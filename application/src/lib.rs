@@ -6,7 +6,8 @@
 //! - [`Queries`] answer from the read models; single accounts and orders through the cache.
 //! - [`Announcer`] follows the log for the subscribers of this process, and [`Feed`] gives it to each
 //!   without gaps; a [`Relay`] hands it on to something outside, one instance at a time; [`Worker`]
-//!   does tasks; [`Housekeeper`] forgets what need not be kept.
+//!   does tasks; [`Housekeeper`] forgets what need not be kept; [`Verify`] compares all that is stored
+//!   with the log.
 //!
 //! This is the only crate that sees accounts and orders together. It knows ports and no adapter.
 //! To add a use case, add its command under `commands/`, a method to [`Commands`], and whatever it
@@ -15,6 +16,7 @@
 
 mod announcer;
 mod appender;
+mod audit;
 mod caller;
 mod command;
 mod commands;
@@ -28,6 +30,7 @@ mod housekeeper;
 mod mail;
 mod passwords;
 mod probe;
+mod projection;
 mod queries;
 mod reads;
 mod relay;
@@ -39,6 +42,10 @@ mod worker;
 
 pub use announcer::Announcer;
 pub use appender::{Appender, AppenderSettings, AppenderTask, Load, Ports, Submission};
+pub use audit::{
+    Books, BooksError, BooksSnapshot, Check, Difference, Projected, ProjectedPosting,
+    ProjectedTask, Report, Verify, Watcher,
+};
 pub use caller::{Caller, Request, RequestKey};
 pub use command::{Change, Command, CommandError, Decision, Outcome, Receipt, Rejection};
 pub use commands::{

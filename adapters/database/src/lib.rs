@@ -11,6 +11,7 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod accounts;
+mod books;
 mod completions;
 mod database;
 mod entities;

@@ -337,7 +337,14 @@ impl Batcher {
                 }
             }
             Some(State::Order(order)) => self.reads.order_written(order).await,
-            Some(State::Topic(_) | State::Task(_) | State::EmailTaken) | None => {}
+            Some(
+                State::Topic(_)
+                | State::Task(_)
+                | State::Asked(_)
+                | State::UniqueTask(_)
+                | State::EmailTaken,
+            )
+            | None => {}
         }
     }
 }

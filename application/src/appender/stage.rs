@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use daybook_accounts::{Account, Holder, Posting};
+use daybook_accounts::{Account, Holder};
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
     NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskRequested, TaskRetried, TaskState,
     Timestamp, UniqueTask, Version,
 };
 use daybook_money::{Currency, MoneyError};
-use daybook_orders::{Order, OrderEvent, Refund};
+use daybook_orders::{Order, OrderEvent};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::projection::{account_postings, order_postings};
 use crate::states::{State, TaskStanding};
-use crate::{Change, Key, PostingRow, Row, States};
+use crate::{Change, Key, Row, States};
 
 /// A decision that contradicts the state or the books. It is a fault of the program or of the
 /// stored data, never of a caller, and nothing of it is written.
@@ -144,17 +145,8 @@ impl Stage<'_> {
         let after = Account::evolve(before, event)?;
         let index = self.staged.events.len();
         self.event(id.stream(), after.version, event, Some(after.holder_id), event.order_id());
-        for posting in event.postings(id)? {
-            let here = posting.ledger.system_name().is_none();
-            self.staged.rows.push(Row::Posting(PostingRow {
-                event: index,
-                ledger: posting.ledger,
-                amount: posting.amount,
-                balance: here.then_some(after.balance),
-                reference: event.reference().map(|text| text.as_str().to_owned()),
-                order_id: event.order_id(),
-            }));
-        }
+        let postings = account_postings(&after, event, index)?;
+        self.staged.rows.extend(postings.into_iter().map(Row::Posting));
         self.staged.rows.push(Row::Account(after.clone()));
         self.set(key, State::Account(Arc::new(after)));
         Ok(())
@@ -173,16 +165,8 @@ impl Stage<'_> {
         let after = Order::evolve(before, event)?;
         let index = self.staged.events.len();
         self.event(id.stream(), after.version, event, Some(after.holder_id), Some(id.uuid()));
-        for posting in order_postings(event)? {
-            self.staged.rows.push(Row::Posting(PostingRow {
-                event: index,
-                ledger: posting.ledger,
-                amount: posting.amount,
-                balance: None,
-                reference: None,
-                order_id: Some(id.uuid()),
-            }));
-        }
+        let postings = order_postings(id, event, index)?;
+        self.staged.rows.extend(postings.into_iter().map(Row::Posting));
         self.staged.rows.push(Row::Order(after.clone()));
         self.set(key, State::Order(Arc::new(after)));
         Ok(())
@@ -229,27 +213,5 @@ impl Staged {
             Some((currency, _)) => Err(Unstageable::Unbalanced(currency)),
             None => Ok(()),
         }
-    }
-}
-
-/// The postings that follow from an order's event. What an account pays or gets back follows from
-/// the account's own event in the same entry; here is the other side of it.
-fn order_postings(event: &OrderEvent) -> Result<Vec<Posting>, MoneyError> {
-    use daybook_accounts::Ledger::{Outside, Sales};
-    match event {
-        OrderEvent::OrderPaid(paid) => match (paid.amount, paid.account_id) {
-            (None, _) => Ok(Vec::new()),
-            (Some(amount), None) => Posting::pair(Outside, Sales, amount),
-            (Some(amount), Some(_)) if amount.is_zero() => Ok(Vec::new()),
-            (Some(amount), Some(_)) => Ok(vec![Posting { ledger: Sales, amount }]),
-        },
-        OrderEvent::OrderCanceled(canceled) => match &canceled.refund {
-            None => Ok(Vec::new()),
-            Some(Refund { account_id: None, amount }) => Posting::pair(Sales, Outside, *amount),
-            Some(Refund { account_id: Some(_), amount }) => {
-                Ok(vec![Posting { ledger: Sales, amount: amount.checked_neg()? }])
-            }
-        },
-        OrderEvent::OrderCreated(_) => Ok(Vec::new()),
     }
 }

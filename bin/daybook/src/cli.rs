@@ -35,6 +35,11 @@ pub(crate) enum Command {
     Worker(WorkOptions),
     /// Bring the database to the present schema
     Migrate,
+    /// Compare everything that is stored with the log, while commands go on
+    ///
+    /// Prints a line for each difference. Ends with 0 where nothing differs, with 1 where something
+    /// does, and with 2 where it could not be looked at.
+    Verify(VerifyOptions),
     /// Publish five messages on a topic
     Publish(PublishOptions),
     /// Print the messages of a topic as they come
@@ -140,6 +145,13 @@ pub(crate) struct AmqpOptions {
     /// How long they wait between two tries
     #[arg(long, env = "DAYBOOK_AMQP_PAUSE", default_value = "3s", value_parser = parse_duration, global = true)]
     pub amqp_pause: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VerifyOptions {
+    /// How many differences are printed at most; all are counted
+    #[arg(long, default_value = "100", value_name = "NUMBER")]
+    pub limit: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

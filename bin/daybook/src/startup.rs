@@ -24,6 +24,8 @@ pub(crate) enum StartupError {
     Database(#[from] OpenError),
     #[error("DATABASE_URL: another daybook serves {0}; stop it, or name another file")]
     DatabaseInUse(PathBuf),
+    #[error("DATABASE_URL: there is no {0}; name a file that daybook has made")]
+    NoDatabase(PathBuf),
     #[error("{0} and {0}_FILE are both set; unset one")]
     GivenTwice(&'static str),
     #[error("{0}_FILE: {1} can't be read: {2}")]

@@ -23,7 +23,9 @@ fn daybook() {
 
 #[test]
 fn every_command() {
-    for command in ["serve", "worker", "migrate", "publish", "subscribe", "enqueue", "openapi"] {
+    for command in
+        ["serve", "worker", "migrate", "verify", "publish", "subscribe", "enqueue", "openapi"]
+    {
         insta::assert_snapshot!(command, help(&[command]));
     }
 }

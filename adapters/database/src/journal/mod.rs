@@ -1,8 +1,8 @@
 //! The journal.
 
 mod plan;
-mod read;
-mod rows;
+pub(crate) mod read;
+pub(crate) mod rows;
 
 pub(crate) use rows::{TASKS, Tables, task_values};
 
@@ -29,7 +29,7 @@ use crate::error::Fault;
 use crate::insert::{padded, placeholders};
 
 /// The scope of keys of callers who are not logged in.
-const NO_HOLDER: Uuid = Uuid::nil();
+pub(crate) const NO_HOLDER: Uuid = Uuid::nil();
 
 #[async_trait]
 impl Journal<Row> for Database {
@@ -269,7 +269,7 @@ async fn head(db: &impl ConnectionTrait) -> Result<i64, Fault> {
 
 /// The versions of those of the streams that have events. One step of the index for each, however
 /// long the stream is.
-async fn versions(
+pub(crate) async fn versions(
     db: &impl ConnectionTrait,
     streams: Vec<&str>,
 ) -> Result<Vec<(String, Version)>, Fault> {

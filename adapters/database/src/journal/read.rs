@@ -8,7 +8,7 @@ use crate::accounts::restored;
 use crate::entities::event;
 use crate::error::Fault;
 
-pub(super) fn restore(row: event::Model) -> Result<RecordedEvent, Fault> {
+pub(crate) fn restore(row: event::Model) -> Result<RecordedEvent, Fault> {
     Ok(RecordedEvent {
         position: Position::new(restored(row.position)?),
         id: EventId::from_uuid(row.id),

@@ -48,7 +48,7 @@ const HOLDERS: Insert<6> = Insert {
     on_conflict: "",
 };
 
-const ACCOUNTS: Insert<9> = Insert {
+pub(crate) const ACCOUNTS: Insert<9> = Insert {
     table: "accounts",
     columns: [
         "id",
@@ -65,7 +65,7 @@ const ACCOUNTS: Insert<9> = Insert {
                   open = excluded.open, version = excluded.version",
 };
 
-const POSTINGS: Insert<8> = Insert {
+pub(crate) const POSTINGS: Insert<8> = Insert {
     table: "postings",
     columns: [
         "position",
@@ -80,7 +80,7 @@ const POSTINGS: Insert<8> = Insert {
     on_conflict: "",
 };
 
-const ORDERS: Insert<9> = Insert {
+pub(crate) const ORDERS: Insert<9> = Insert {
     table: "orders",
     columns: [
         "id",
@@ -263,7 +263,7 @@ fn event_values(
     ])
 }
 
-fn posting_values(posting: &PostingRow, after: u64) -> Result<[Value; 8], Fault> {
+pub(crate) fn posting_values(posting: &PostingRow, after: u64) -> Result<[Value; 8], Fault> {
     let event = u64::try_from(posting.event).map_err(Fault::corrupt)?;
     let account = match posting.ledger {
         daybook_accounts::Ledger::Account(id) => Some(id.uuid()),
@@ -281,7 +281,7 @@ fn posting_values(posting: &PostingRow, after: u64) -> Result<[Value; 8], Fault>
     ])
 }
 
-fn account_values(account: &Account) -> Result<[Value; 9], Fault> {
+pub(crate) fn account_values(account: &Account) -> Result<[Value; 9], Fault> {
     Ok([
         account.id.uuid().into(),
         account.holder_id.uuid().into(),
@@ -295,7 +295,7 @@ fn account_values(account: &Account) -> Result<[Value; 9], Fault> {
     ])
 }
 
-fn order_values(order: &Order) -> Result<[Value; 9], Fault> {
+pub(crate) fn order_values(order: &Order) -> Result<[Value; 9], Fault> {
     let lines = order.contents.as_ref().map(Contents::lines).map(serde_json::to_string);
     Ok([
         order.id.uuid().into(),

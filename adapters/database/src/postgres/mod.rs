@@ -156,6 +156,15 @@ impl Postgres {
         }
     }
 
+    /// A connection that may take as long as it needs, for whoever reads everything.
+    pub(crate) fn unhurried(&self) -> sea_orm::DatabaseConnection {
+        let options = self
+            .options
+            .clone()
+            .options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
+        connections(options, 1)
+    }
+
     /// Begins a transaction that appends: after the lock, what it reads is the present state.
     /// Answers it with the number of its session.
     pub(crate) async fn begin_append(

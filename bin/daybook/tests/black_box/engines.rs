@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
+
 /// An SQLite file in the folder.
 pub(crate) struct Engines(PathBuf);
 
@@ -19,6 +21,13 @@ impl Engines {
     /// The database's file.
     pub(crate) fn database(&self) -> &Path {
         &self.0
+    }
+
+    /// Changes the database behind everyone's back.
+    #[track_caller]
+    pub(crate) fn execute(&self, sql: &str) {
+        let changed = Connection::open(&self.0).unwrap().execute_batch(sql);
+        assert!(changed.is_ok(), "{sql}: {changed:?}");
     }
 
     /// What tells a process of them.

@@ -26,4 +26,5 @@ mod startup_faults;
 mod support;
 mod tasks;
 mod tokens;
+mod verify;
 mod walkthrough;

@@ -134,3 +134,18 @@ fn it_says_where_it_listens_and_what_it_runs_on() {
     assert!(stdout.contains(&format!("{address}/docs")), "{stdout}");
     assert!(stdout.to_lowercase().contains("sqlite"), "{stdout}");
 }
+
+#[test]
+fn what_cannot_be_verified_ends_with_another_code_than_what_differs() {
+    let folder = Folder::new();
+    let ended = folder.start(&["verify"]).ended();
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("daybook.db"), "{ended:?}");
+    assert!(!folder.engines().database().exists(), "a file was made");
+
+    // A file without the schema is not given one.
+    Connection::open(folder.engines().database()).unwrap().execute_batch("VACUUM").unwrap();
+    let ended = folder.start(&["verify"]).ended();
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("daybook migrate"), "{ended:?}");
+}

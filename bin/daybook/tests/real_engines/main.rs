@@ -45,5 +45,7 @@ mod support;
 mod tasks;
 #[path = "../black_box/tokens.rs"]
 mod tokens;
+#[path = "../black_box/verify.rs"]
+mod verify;
 #[path = "../black_box/walkthrough.rs"]
 mod walkthrough;

@@ -1,0 +1,195 @@
+//! Folding the log, stream by stream.
+
+use std::str::FromStr;
+
+use daybook_accounts::{Account, AccountEvent, HolderEvent};
+use daybook_events::{
+    Aggregate, EventPayload, HolderId, NotificationEvent, RecordedEvent, StreamId, TaskEvent,
+    TaskId, Version,
+};
+use daybook_orders::{Order, OrderEvent};
+use uuid::Uuid;
+
+use super::{Check, Difference, Projected, ProjectedPosting, ProjectedTask};
+use crate::projection::{account_postings, order_postings};
+
+/// A fold of the log in the order of streams and versions. Only the state of one stream is kept
+/// from page to page.
+#[derive(Default)]
+pub(super) struct Fold {
+    current: Option<Current>,
+}
+
+struct Current {
+    stream: StreamId,
+    version: Version,
+    /// What the events so far come to; nothing where they can't follow each other.
+    state: Option<State>,
+}
+
+enum State {
+    New,
+    Account(Account),
+    Order(Order),
+    Holder(HolderId),
+    Task(ProjectedTask),
+    Topic,
+}
+
+impl Fold {
+    /// What these events come to, and what is wrong with them.
+    pub(super) fn page(&mut self, events: &[RecordedEvent]) -> (Projected, Vec<Difference>) {
+        let (mut page, mut broken) = (Projected::default(), Vec::new());
+        for event in events {
+            let mut current = match self.current.take() {
+                Some(current) if current.stream == event.stream => current,
+                earlier => {
+                    page.take(earlier);
+                    Current {
+                        stream: event.stream.clone(),
+                        version: Version::ZERO,
+                        state: Some(State::New),
+                    }
+                }
+            };
+            if let Some(state) = current.state.take() {
+                match apply(&mut page, &current, state, event) {
+                    Ok(state) => current.state = Some(state),
+                    Err(why) => {
+                        let what =
+                            format!("{} at position {}: {why}", event.stream, event.position);
+                        broken.push(Difference::new(Check::Streams, what));
+                    }
+                }
+            }
+            current.version = event.version;
+            self.current = Some(current);
+        }
+        (page, broken)
+    }
+
+    /// What the last stream comes to.
+    pub(super) fn finish(mut self) -> Projected {
+        let mut page = Projected::default();
+        page.take(self.current.take());
+        page
+    }
+}
+
+impl Projected {
+    fn take(&mut self, ended: Option<Current>) {
+        match ended.and_then(|current| current.state) {
+            Some(State::Account(account)) => self.accounts.push(account),
+            Some(State::Order(order)) => self.orders.push(order),
+            Some(State::Holder(holder)) => self.holders.push(holder),
+            Some(State::Task(task)) => self.tasks.push(task),
+            Some(State::New | State::Topic) | None => {}
+        }
+    }
+}
+
+/// The state after `event`; its postings go to the page.
+fn apply(
+    page: &mut Projected,
+    current: &Current,
+    state: State,
+    event: &RecordedEvent,
+) -> Result<State, String> {
+    let next = current.version.next();
+    if event.version != next {
+        return Err(format!("version {} stands where {next} belongs", event.version));
+    }
+    let (category, key) =
+        event.stream.as_str().split_once('-').ok_or("no stream has such a name")?;
+    let (state, postings) = match (category, state) {
+        ("account", State::New) => account(None, key, event)?,
+        ("account", State::Account(before)) => account(Some(before), key, event)?,
+        ("order", State::New) => order(None, key, event)?,
+        ("order", State::Order(before)) => order(Some(before), key, event)?,
+        ("holder", State::New) => (holder(key, event)?, Vec::new()),
+        ("task", State::New) => (task(None, key, event)?, Vec::new()),
+        ("task", State::Task(before)) => (task(Some(before), key, event)?, Vec::new()),
+        ("notification", State::New | State::Topic) => {
+            read::<NotificationEvent>(event)?;
+            (State::Topic, Vec::new())
+        }
+        _ => return Err("no stream of that name has such an event".to_owned()),
+    };
+    page.positions.push(event.position);
+    let at = |row| ProjectedPosting { position: event.position, row };
+    page.postings.extend(postings.into_iter().map(at));
+    Ok(state)
+}
+
+fn account(
+    before: Option<Account>,
+    key: &str,
+    event: &RecordedEvent,
+) -> Result<(State, Vec<crate::PostingRow>), String> {
+    let change = read::<AccountEvent>(event)?;
+    let after = Account::evolve(before, &change).map_err(|error| error.to_string())?;
+    belongs(event, key, after.id.uuid(), Some(after.holder_id), change.order_id())?;
+    let postings = account_postings(&after, &change, 0).map_err(|error| error.to_string())?;
+    Ok((State::Account(after), postings))
+}
+
+fn order(
+    before: Option<Order>,
+    key: &str,
+    event: &RecordedEvent,
+) -> Result<(State, Vec<crate::PostingRow>), String> {
+    let change = read::<OrderEvent>(event)?;
+    let after = Order::evolve(before, &change).map_err(|error| error.to_string())?;
+    let id = after.id.uuid();
+    belongs(event, key, id, Some(after.holder_id), Some(id))?;
+    let postings = order_postings(after.id, &change, 0).map_err(|error| error.to_string())?;
+    Ok((State::Order(after), postings))
+}
+
+fn holder(key: &str, event: &RecordedEvent) -> Result<State, String> {
+    let HolderEvent::HolderRegistered(registered) = read::<HolderEvent>(event)?;
+    let id = registered.holder_id;
+    belongs(event, key, id.uuid(), Some(id), None)?;
+    Ok(State::Holder(id))
+}
+
+fn task(before: Option<ProjectedTask>, key: &str, event: &RecordedEvent) -> Result<State, String> {
+    let task = match (before, read::<TaskEvent>(event)?) {
+        (None, TaskEvent::TaskRequested(requested)) => ProjectedTask {
+            id: requested.task_id,
+            owner: event.owner,
+            kind: requested.kind,
+            version: event.version,
+        },
+        (Some(before), TaskEvent::TaskRetried(retried)) if retried.task_id == before.id => {
+            ProjectedTask { version: event.version, ..before }
+        }
+        _ => return Err("the task was requested twice, or never".to_owned()),
+    };
+    belongs(event, key, TaskId::uuid(task.id), task.owner, None)?;
+    Ok(State::Task(task))
+}
+
+fn read<E: EventPayload>(event: &RecordedEvent) -> Result<E, String> {
+    E::from_stored(&event.event_type, &event.data).map_err(|error| error.to_string())
+}
+
+/// Whether the event is of the stream it stands in, and says whose it is and for which order.
+fn belongs(
+    event: &RecordedEvent,
+    key: &str,
+    id: Uuid,
+    owner: Option<HolderId>,
+    order: Option<Uuid>,
+) -> Result<(), String> {
+    if Uuid::from_str(key) != Ok(id) {
+        return Err("the event is another stream's".to_owned());
+    }
+    if event.owner != owner {
+        return Err("the event has another owner than its stream".to_owned());
+    }
+    if event.order_id != order {
+        return Err("the event names another order than its data".to_owned());
+    }
+    Ok(())
+}
