@@ -413,8 +413,8 @@ pub async fn a_unique_task_is_numbered_once(
     tasks: &dyn TaskRepository,
 ) {
     let key = UniqueKey::new("digest").unwrap();
-    let kind = TaskKind::text();
-    let find = |owner| tasks.find_unique(owner, &kind, &key);
+    let text = TaskKind::text();
+    let find = |owner| tasks.find_unique(owner, &text, &key);
     assert_eq!(find(holder(1)).await.unwrap(), None);
     let batch = [numbered(1, 1), event_on("between", 0), numbered(2, 1)];
     let outcomes = append(journal, &batch).await;

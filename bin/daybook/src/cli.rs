@@ -211,6 +211,11 @@ pub(crate) struct ServeOptions {
     /// How long tasks are kept after they are done
     #[arg(long, env = "DAYBOOK_KEEP_TASKS", default_value = "7days", value_parser = parse_duration)]
     pub keep_tasks: Duration,
+    /// A file of tasks that are due again and again: a JSON list of objects with `name`, `cron` (in
+    /// UTC), `kind`, `payload` and, where a missed one may be late, `catch_up` (1h). All instances
+    /// need the same
+    #[arg(long, env = "DAYBOOK_SCHEDULES_FILE", value_name = "FILE")]
+    pub schedules_file: Option<PathBuf>,
     #[command(flatten)]
     pub worker: WorkerOptions,
 }
@@ -221,7 +226,7 @@ pub(crate) struct WorkOptions {
     pub worker: WorkerOptions,
     /// How long tasks in hand may take when the worker has to stop; what is not done by then goes
     /// back to the queue, as if it had not been begun
-    #[arg(long, env = "DAYBOOK_DRAIN", default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, env = "DAYBOOK_DRAIN", default_value = "10s", value_parser = parse_duration)]
     pub drain: Duration,
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use daybook_application::{
     Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, Probe, Queries, Reads, Relay,
-    Search, SharedBus, TaskDispatch,
+    Scheduler, Search, SharedBus, TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
 use daybook_events::{Cache, EventBus, HolderId};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CommonOptions, ServeOptions};
 use crate::engines::queue::{Queue, mail_server, queue, rabbit_settings, worker};
+use crate::engines::schedules::schedules;
 use crate::engines::{Bounds, Engines, database, rate};
 use crate::signing_key::signing_key;
 use crate::startup::{StartupError, StopSignal, say};
@@ -49,6 +50,7 @@ pub(crate) async fn serve(
         options.signing_key_file.clone().filter(|file| !file.as_os_str().is_empty());
     let beside = database::key_beside(&settings)?;
     let tokens = Tokens::new(signing_key(configured_key.as_deref(), &beside)?);
+    let schedules = schedules(options.schedules_file.as_deref())?;
     let engines = Engines::open(common, wrap).await?;
 
     let shared = engines.redis.clone().map(Shared::on);
@@ -66,6 +68,7 @@ pub(crate) async fn serve(
     let worker =
         worker(&options.worker, options.drain, engines.for_worker(&queue), clock, new_tasks)?;
 
+    let scheduler = Scheduler::new(commands.clone(), Arc::clone(&engines.clock), schedules);
     let bus = Arc::new(MemoryBus::new(BUS_BATCHES));
     let limits =
         Arc::new(RateLimits::new(rate(options.credential_rate), rate(options.holder_rate)));
@@ -102,6 +105,7 @@ pub(crate) async fn serve(
         let relay = relay(&engines, name, destination);
         running.add("relay", relay.run(stop.background.clone()));
     }
+    running.add("scheduler", scheduler.run(stop.draining.clone()));
     running.add("announcer", announcer.run(stop.background.clone()));
     running.add("housekeeper", housekeeper.run(stop.background.clone()));
     tokio::spawn(forget_idle_clients(limits, stop.background.clone()));

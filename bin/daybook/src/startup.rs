@@ -48,6 +48,8 @@ pub(crate) enum StartupError {
     Mail(#[from] SmtpConfigError),
     #[error("DAYBOOK_OPERATORS: {0} is no holder's id: ids are UUIDs, separated by commas")]
     Operator(String),
+    #[error("DAYBOOK_SCHEDULES_FILE: {0}: {1}")]
+    Schedules(PathBuf, String),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]

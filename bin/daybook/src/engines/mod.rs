@@ -3,6 +3,7 @@
 pub(crate) mod database;
 pub(crate) mod queue;
 mod redis;
+pub(crate) mod schedules;
 mod secret;
 
 use std::num::{NonZeroU32, NonZeroUsize};
