@@ -31,6 +31,14 @@ impl MigrationTrait for Migration {
             .col("run_at")
             .take();
         manager.create_index(turns).await?;
+        // Nearly always nothing was created later than now.
+        let newest = Index::create()
+            .name("tasks_by_creation")
+            .table("tasks")
+            .col("state")
+            .col("created_at")
+            .take();
+        manager.create_index(newest).await?;
         // Tasks without a key are not in it: nothing equals NULL.
         let unique = Index::create()
             .name("tasks_unique")

@@ -48,6 +48,10 @@ pub(crate) async fn lease(
             taking.take(waiting(priority), left).await?;
         }
     }
+    let left = taking.room.tasks();
+    if left > 0 {
+        taking.take(is_ahead(now), left).await?;
+    }
     lease_rows(transaction, &taking.taken, now.plus(term)).await?;
     Ok(taking.taken)
 }
@@ -107,6 +111,17 @@ impl Taking<'_> {
 
 pub(crate) fn is_waiting(now: Timestamp) -> SimpleExpr {
     Column::State.eq(TaskState::Queued.as_str()).and(Column::RunAt.lte(now.micros()))
+}
+
+/// What was asked for at no particular time, by a clock that is ahead of this one or was set back
+/// since: it is due, and was not tried yet.
+pub(crate) fn is_ahead(now: Timestamp) -> SimpleExpr {
+    Column::State
+        .eq(TaskState::Queued.as_str())
+        .and(Column::CreatedAt.gt(now.micros()))
+        .and(Column::Attempts.eq(0))
+        .and(Expr::col(Column::RunAt).lte(Expr::col(Column::CreatedAt)))
+        .and(Column::RunAt.gt(now.micros()))
 }
 
 pub(crate) fn is_abandoned(now: Timestamp) -> SimpleExpr {

@@ -100,6 +100,8 @@ fn refusal(row: &Model, again: bool, now: Timestamp) -> Result<Option<Claimed>, 
         .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?;
     Ok(match state {
         TaskState::Done | TaskState::Dead | TaskState::Discarded => Some(Claimed::Finished),
+        // What is asked for at no particular time is due whatever the clock says.
+        TaskState::Queued if row.attempts == 0 && row.run_at <= row.created_at => None,
         TaskState::Queued if row.run_at > now.micros() => {
             Some(Claimed::NotDue(Timestamp::from_micros(row.run_at)))
         }

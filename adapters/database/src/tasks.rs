@@ -18,7 +18,7 @@ use crate::completions::Completions;
 use crate::entities::task::{Column, Entity};
 use crate::error::Fault;
 use crate::journal::{TASKS, task_values};
-use crate::leasing::{self, has_room, is_abandoned, is_waiting};
+use crate::leasing::{self, has_room, is_abandoned, is_ahead, is_waiting};
 use crate::task_rows::{leased, stored_history};
 
 /// A queue in the database.
@@ -52,9 +52,12 @@ impl DatabaseQueue {
     /// Whether there is a task to be leased.
     async fn is_due(&self, now: Timestamp, room: &Room) -> Result<bool, Fault> {
         let readers = &self.database.readers;
-        let waiting = Entity::find().filter(is_waiting(now)).filter(has_room(room));
-        let abandoned = Entity::find().filter(is_abandoned(now)).filter(has_room(room));
-        Ok(waiting.one(readers).await?.is_some() || abandoned.one(readers).await?.is_some())
+        for due in [is_waiting(now), is_abandoned(now), is_ahead(now)] {
+            if Entity::find().filter(due).filter(has_room(room)).one(readers).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The stored history of a task whose present attempt has failed.
@@ -160,9 +163,11 @@ impl TaskQueue for DatabaseQueue {
 
     async fn backlog(&self) -> Result<u64, QueueError> {
         let (readers, now) = (&self.database.readers, self.clock.now());
-        let waiting = Entity::find().filter(is_waiting(now)).count(readers).await;
-        let abandoned = Entity::find().filter(is_abandoned(now)).count(readers).await;
-        Ok(waiting.map_err(Fault::from)? + abandoned.map_err(Fault::from)?)
+        let mut backlog = 0;
+        for due in [is_waiting(now), is_abandoned(now), is_ahead(now)] {
+            backlog += Entity::find().filter(due).count(readers).await.map_err(Fault::from)?;
+        }
+        Ok(backlog)
     }
 
     async fn check(&self) -> Result<(), QueueError> {

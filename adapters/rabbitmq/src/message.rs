@@ -41,7 +41,9 @@ const HISTORY: &str = "x-daybook-history";
 
 /// The task as a message, on the way to whoever does it: at once, or after its wait.
 pub(crate) fn letter(task: &NewTask, now: Timestamp) -> Letter {
-    let route = Route::after(task.run_at.since(now), task.priority);
+    // One that has failed has its pause, whatever the clocks say.
+    let due = if task.history.is_empty() { task.due(now) } else { task.run_at };
+    let route = Route::after(due.since(now), task.priority);
     let is_plain =
         route == Route::Work(Priority::Normal) && task.owner.is_none() && task.history.is_empty();
     let headers = if is_plain { None } else { Some(headers(task)) };

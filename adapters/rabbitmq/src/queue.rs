@@ -184,8 +184,7 @@ impl RabbitQueue {
             }
             Claimed::Held | Claimed::Finished => receipt.acknowledge().await,
             Claimed::NotDue(at) => {
-                let task = NewTask { run_at: at, ..task };
-                moves.push(Move { letter: message::letter(&task, self.clock.now()), receipt });
+                moves.push(Move { letter: put_off(task, at, self.clock.now()), receipt });
             }
         }
         None
@@ -197,7 +196,7 @@ impl RabbitQueue {
         let now = self.clock.now();
         for delivery in self.consumer.deliveries.crowd(self.consumer.crowd()) {
             let letter = match delivery.task {
-                Ok(task) => message::letter(&NewTask { run_at: now.plus(ASIDE), ..task }, now),
+                Ok(task) => put_off(task, now.plus(ASIDE), now),
                 Err(letter) => *letter,
             };
             moves.push(Move { letter, receipt: delivery.receipt });
@@ -218,6 +217,12 @@ impl RabbitQueue {
             self.consumer.moves.begin(vec![Move { letter, receipt }]);
         }
     }
+}
+
+/// The task as a message that waits until then, also where it was asked for by a clock that is ahead.
+fn put_off(task: NewTask, at: Timestamp, now: Timestamp) -> Letter {
+    let created_at = task.created_at.min(now);
+    message::letter(&NewTask { run_at: at, created_at, ..task }, now)
 }
 
 #[async_trait]

@@ -46,6 +46,7 @@ macro_rules! promises {
 
             promises! { @ $quorum
                 task_queue::tasks_are_leased_once_and_in_time(queue, time);
+                task_queue::a_task_for_no_particular_time_is_due_whatever_the_clock_says(queue, time);
                 task_queue::a_task_comes_as_it_was_given(queue);
                 task_queue::no_more_are_leased_than_asked_for(queue);
                 task_queue::enqueueing_again_changes_nothing(queue);

@@ -141,6 +141,27 @@ pub async fn tasks_are_leased_once_and_in_time(queue: &dyn TaskQueue, time: &dyn
     assert_eq!(numbers(&lease(queue, 1).await), [3]);
 }
 
+/// A task that was asked for at no particular time is due at once, also where the clock of whoever
+/// asked was ahead.
+pub async fn a_task_for_no_particular_time_is_due_whatever_the_clock_says(
+    queue: &dyn TaskQueue,
+    time: &dyn TestTime,
+) {
+    let ahead = time.now().plus(Duration::from_hours(1));
+    let now = NewTask { created_at: ahead, ..task(1, ahead.micros()) };
+    let later = NewTask { created_at: ahead, ..task(2, ahead.micros() + 1) };
+    queue.enqueue(&[now, later]).await.unwrap();
+    let leases = lease_for(queue, 1, TERM * 10).await;
+    assert_eq!(numbers(&leases), [1]);
+    nothing_is_leased(queue).await;
+    // What failed has its pause, as always.
+    let at = time.now().plus(Duration::from_secs(1));
+    queue.retry(&leases[0], "not yet", at).await.unwrap().unwrap();
+    nothing_is_leased(queue).await;
+    time.pass(Duration::from_secs(2)).await;
+    assert_eq!(numbers(&lease(queue, 1).await), [1]);
+}
+
 /// A task of any kind comes with its payload as it was given.
 pub async fn a_task_comes_as_it_was_given(queue: &dyn TaskQueue) {
     let payloads = [

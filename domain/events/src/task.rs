@@ -128,6 +128,14 @@ pub struct NewTask {
     pub history: Vec<FailedAttempt>,
 }
 
+impl NewTask {
+    /// From when on it is due, as a clock tells it that shows `now`. What is asked for at no
+    /// particular time is due at once, also where the clock that told when it was asked for was ahead.
+    pub fn due(&self, now: Timestamp) -> Timestamp {
+        if self.run_at <= self.created_at { self.run_at.min(now) } else { self.run_at }
+    }
+}
+
 /// A task as the queue has it.
 #[derive(Clone, Debug)]
 pub struct Task {
