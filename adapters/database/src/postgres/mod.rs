@@ -34,7 +34,7 @@ const END_PATIENCE_MILLIS: i64 = 5_000;
 
 /// Keeps appends apart, in this database; released with the transaction. The migrations' function
 /// takes the same.
-const APPEND_LOCK: &str = "pg_advisory_xact_lock(1684109676, 1)";
+pub(crate) const APPEND_LOCK: &str = "pg_advisory_xact_lock(1684109676, 1)";
 const MIGRATION_LOCK: &str = "pg_advisory_xact_lock(1684109676, 2)";
 
 /// A database on a server.
@@ -162,7 +162,19 @@ impl Postgres {
             .options
             .clone()
             .options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
-        connections(options, 1)
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
+    }
+
+    /// The name that all sessions of this process have.
+    pub(crate) fn application(&self) -> &str {
+        &self.application
     }
 
     /// Begins a transaction that appends: after the lock, what it reads is the present state.
