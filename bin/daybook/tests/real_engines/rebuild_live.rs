@@ -19,12 +19,12 @@ fn no_instance_goes_on_with_what_was_wrong() {
     let server = Server::start(&folder);
     let client = client.at(&server.client());
     let deposits = format!("/accounts/{account}/deposits");
-    for expected in ["601.00", "602.00"] {
+    for expected in ["106.00", "107.00"] {
         let moved = client.post(&deposits, &json!({ "amount": "1.00" })).expect(201);
         assert_eq!(moved.text("balance"), expected);
     }
-    assert_eq!(client.balance(&account), "602.00");
-    assert_eq!(client.balance(&account), "602.00");
+    assert_eq!(client.balance(&account), "107.00");
+    assert_eq!(client.balance(&account), "107.00");
 
     let ended = folder.start(&["rebuild"]).ended();
     assert!(ended.status.success(), "{ended:?}");
