@@ -32,9 +32,12 @@ const ALLOWANCE: Duration = Duration::from_secs(2);
 /// How long the server may take to end a session.
 const END_PATIENCE_MILLIS: i64 = 5_000;
 
+/// How long what was decided before may take to come to the lock of appends.
+const STRAGGLERS: Duration = Duration::from_millis(250);
+
 /// Keeps appends apart, in this database; released with the transaction. The migrations' function
 /// takes the same.
-pub(crate) const APPEND_LOCK: &str = "pg_advisory_xact_lock(1684109676, 1)";
+const APPEND_LOCK: &str = "pg_advisory_xact_lock(1684109676, 1)";
 const MIGRATION_LOCK: &str = "pg_advisory_xact_lock(1684109676, 2)";
 
 /// A database on a server.
@@ -172,9 +175,46 @@ impl Postgres {
         SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
     }
 
-    /// The name that all sessions of this process have.
-    pub(crate) fn application(&self) -> &str {
-        &self.application
+    /// Keeps everyone from appending until the session `db` ends or [lets them](Self::let_append).
+    /// Whoever stands still with the lock in hand loses it.
+    pub(crate) async fn keep_from_appending(&self, db: &Pool) -> Result<(), DbErr> {
+        for sql in [
+            "SET idle_in_transaction_session_timeout = '5s'",
+            "SET idle_session_timeout = '5s'",
+            "SELECT pg_advisory_lock(1684109676, 1)",
+        ] {
+            db.execute_unprepared(sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets them again.
+    pub(crate) async fn let_append(&self, db: &Pool) -> Result<(), DbErr> {
+        for sql in [
+            "SELECT pg_advisory_unlock(1684109676, 1)",
+            "SET idle_in_transaction_session_timeout = 0",
+            "SET idle_session_timeout = 0",
+        ] {
+            db.execute_unprepared(sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes every other process forget what it remembers, while nobody can append: who is told
+    /// that its append was lost does. First all their sessions are ended, and then those that have
+    /// come meanwhile with what was decided before.
+    pub(crate) async fn make_forget(&self, db: &Pool) -> Result<(), DbErr> {
+        let others = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name LIKE 'daybook %' \
+             AND application_name <> '{}'",
+            self.application
+        );
+        db.execute_unprepared(&others).await?;
+        tokio::time::sleep(STRAGGLERS).await;
+        let waiting = format!("{others} AND wait_event_type = 'Lock' AND wait_event = 'advisory'");
+        db.execute_unprepared(&waiting).await?;
+        Ok(())
     }
 
     /// Begins a transaction that appends: after the lock, what it reads is the present state.

@@ -24,7 +24,6 @@ use crate::insert::padded;
 use crate::journal::read::restore;
 use crate::journal::rows::{account_values, order_values, posting_values};
 use crate::pool::Pool;
-use crate::postgres::APPEND_LOCK;
 use crate::{Database, accounts, orders};
 use tables::{
     ACCOUNTS_MODEL, BESIDE_ACCOUNTS, BESIDE_ORDERS, BESIDE_POSTINGS, ORDERS_MODEL, POSTINGS_MODEL,
@@ -116,17 +115,6 @@ impl Beside {
         self.rows::<E>(&sql, ids.into_iter().map(Value::from).collect()).await
     }
 
-    /// Ends the sessions of everyone else: whoever is told that its append was lost forgets what it
-    /// remembers. It is done while nobody can append, so that nobody is in the middle of a commit.
-    async fn end_sessions(&self, db: &impl ConnectionTrait) -> Result<(), Fault> {
-        let Engine::Postgres(postgres) = &self.database.engine else { return Ok(()) };
-        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE datname = current_database() AND application_name LIKE 'daybook %' \
-                   AND application_name <> $1";
-        query(db, sql, [postgres.application().into()]).await?;
-        Ok(())
-    }
-
     async fn write_to(&self, db: &impl ConnectionTrait, page: &Projected) -> Result<(), Fault> {
         let accounts = page.accounts.iter().map(account_values).collect::<Result<Vec<_>, _>>()?;
         let orders = page.orders.iter().map(order_values).collect::<Result<Vec<_>, _>>()?;
@@ -176,7 +164,6 @@ impl Beside {
         for model in READ_MODELS {
             model.replace(db).await.map_err(Fault::from)?;
         }
-        self.end_sessions(db).await?;
         Ok(rebuilt)
     }
 }
@@ -233,12 +220,10 @@ impl Shadow for Beside {
     }
 
     async fn lock(&mut self) -> Result<(), RebuildError> {
-        let transaction = self.begin().await?;
-        if let Engine::Postgres(_) = &self.database.engine {
-            let sql = format!("SELECT {APPEND_LOCK}");
-            transaction.execute_unprepared(&sql).await.map_err(Fault::from)?;
+        if let Engine::Postgres(postgres) = &self.database.engine {
+            postgres.keep_from_appending(&self.writer).await.map_err(Fault::from)?;
         }
-        self.locked = Some(transaction);
+        self.locked = Some(self.begin().await?);
         Ok(())
     }
 
@@ -248,6 +233,12 @@ impl Shadow for Beside {
         };
         let rebuilt = self.replace_in(&transaction, replace).await?;
         transaction.commit().await.map_err(Fault::from)?;
+        if let Engine::Postgres(postgres) = &self.database.engine {
+            if rebuilt.replaced() > 0 {
+                postgres.make_forget(&self.writer).await.map_err(Fault::from)?;
+            }
+            postgres.let_append(&self.writer).await.map_err(Fault::from)?;
+        }
         Ok(rebuilt)
     }
 
@@ -278,10 +269,11 @@ impl Shadow for Beside {
         if let Some(transaction) = self.locked.take() {
             transaction.rollback().await.map_err(Fault::from)?;
         }
-        tables::remove(&self.writer).await.map_err(Fault::from)?;
+        let removed = tables::remove(&self.writer).await;
         if let Engine::Postgres(_) = &self.database.engine {
+            // With the session go its locks.
             self.writer.close().await.map_err(Fault::from)?;
         }
-        Ok(())
+        Ok(removed.map_err(Fault::from)?)
     }
 }
