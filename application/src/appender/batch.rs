@@ -97,7 +97,7 @@ impl Batcher {
                 let retried = self.settle(decided, entries, outcomes, &states).await;
                 again.splice(0..0, retried);
                 if lost {
-                    // Whoever ends sessions may have changed what is stored.
+                    // Whoever ended the session may have put right what is stored.
                     self.known.clear();
                 }
             }

@@ -83,3 +83,6 @@ impl Verify {
         Ok(Report { events: done, differences })
     }
 }
+
+#[cfg(test)]
+mod tests;
