@@ -6,6 +6,8 @@
 
 mod tables;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use daybook_accounts::{Account, AccountId};
 use daybook_application::{Projected, RebuildError, Rebuilt, Replace, Shadow, Shadows, Stale};
@@ -33,6 +35,10 @@ use tables::{
 /// Keeps rebuilds apart, on Postgres; it goes with the session.
 const REBUILD_LOCK: &str = "SELECT pg_try_advisory_lock(1684109676, 3) AS taken";
 
+/// How long, and how often, it is looked whether another rebuild has ended.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 #[async_trait]
 impl Shadows for Database {
     async fn begin(&self) -> Result<Box<dyn Shadow>, RebuildError> {
@@ -46,8 +52,13 @@ impl Shadows for Database {
         };
         let beside =
             Beside { database: self.clone(), writer, locked: None, compared: false, _lead: lead };
-        if !beside.is_only_one(&beside.writer).await? {
-            return Err(RebuildError::Busy);
+        // The session of one that was killed ends with the statement it is at.
+        let began = tokio::time::Instant::now();
+        while !beside.is_only_one(&beside.writer).await? {
+            if began.elapsed() > PATIENCE {
+                return Err(RebuildError::Busy);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         let transaction = beside.begin().await?;
         tables::remove(&transaction).await.map_err(Fault::from)?;
