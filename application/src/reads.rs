@@ -29,7 +29,7 @@ use uuid::Uuid;
 use trust::Trust;
 
 use crate::views::{AccountView, OrderView, encode};
-use crate::{Caller, QueryError, Row};
+use crate::{Caller, QueryError, Row, Stale};
 
 /// How long someone else's fetch is waited for, before the database is read all the same.
 const WAIT: Duration = Duration::from_millis(250);
@@ -215,6 +215,22 @@ impl Reads {
             (Some(cache), Some(what)) => cache.cache.invalidate(&what.key(), event.version).await,
             _ => Ok(()),
         }
+    }
+
+    /// Drops the reply of a row that was replaced without an event. Answers whether the cache, where
+    /// there is one, was told.
+    pub(crate) async fn replaced(&self, stale: Stale) -> bool {
+        let Some(cache) = &self.cache else { return true };
+        let (what, version) = match stale {
+            Stale::Account(id, holder, version) => (What::Account(id, holder), version),
+            Stale::Order(id, holder, version) => (What::Order(id, holder), version),
+        };
+        // What was replaced may have had the same version as what is right.
+        let told = cache.cache.invalidate(&what.key(), version.next()).await;
+        if let Err(error) = &told {
+            tracing::warn!(%error, "the cache was not told of a row that was replaced");
+        }
+        told.is_ok()
     }
 
     async fn read(&self, what: What) -> Result<Option<Bytes>, QueryError> {

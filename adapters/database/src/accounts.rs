@@ -62,7 +62,7 @@ impl AccountRepository for Database {
     }
 }
 
-fn restore(row: &account::Model) -> Result<Account, Fault> {
+pub(crate) fn restore(row: &account::Model) -> Result<Account, Fault> {
     let currency: Currency = row.currency.parse().map_err(Fault::corrupt)?;
     Ok(Account {
         id: AccountId::from_uuid(row.id),

@@ -1,7 +1,7 @@
 //! Database errors in the words of each port.
 
 use daybook_accounts::RepositoryError as AccountsError;
-use daybook_application::BooksError;
+use daybook_application::{BooksError, RebuildError};
 use daybook_events::{JournalError, QueueError};
 use daybook_orders::RepositoryError as OrdersError;
 use sea_orm::{DbErr, SqlErr};
@@ -48,4 +48,4 @@ macro_rules! into_port_error {
     };
 }
 
-into_port_error!(JournalError, QueueError, AccountsError, OrdersError, BooksError);
+into_port_error!(JournalError, QueueError, AccountsError, OrdersError, BooksError, RebuildError);

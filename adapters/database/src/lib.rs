@@ -23,6 +23,7 @@ mod leasing;
 mod orders;
 mod pool;
 mod postgres;
+mod shadow;
 mod sqlite;
 mod task_records;
 mod task_repository;

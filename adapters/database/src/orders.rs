@@ -44,7 +44,7 @@ impl OrderRepository for Database {
     }
 }
 
-fn restore(row: order::Model) -> Result<Order, Fault> {
+pub(crate) fn restore(row: order::Model) -> Result<Order, Fault> {
     let contents = match (row.currency, row.lines) {
         (Some(currency), Some(lines)) => {
             let currency: Currency = currency.parse().map_err(Fault::corrupt)?;

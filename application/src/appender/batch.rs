@@ -47,6 +47,13 @@ struct Decided {
     has_tasks: bool,
 }
 
+/// What became of the entries of a batch.
+struct Committed {
+    outcomes: Vec<EntryOutcome>,
+    /// Whether the connection was lost over it.
+    lost: bool,
+}
+
 impl Batcher {
     pub(super) fn new(
         ports: Ports,
@@ -91,9 +98,13 @@ impl Batcher {
             }
         }
         match self.commit(&entries).await {
-            Ok(outcomes) => {
+            Ok(Committed { outcomes, lost }) => {
                 let retried = self.settle(decided, entries, outcomes, &states).await;
                 again.splice(0..0, retried);
+                if lost {
+                    // Whoever ended the session may have put right what is stored.
+                    self.known.clear();
+                }
             }
             Err(error) => {
                 self.known.clear();
@@ -182,9 +193,9 @@ impl Batcher {
 
     /// Commits the entries. Where the outcome is unknown, the journal is asked before anyone is
     /// answered: the batch is one transaction, so one entry that is found speaks for all.
-    async fn commit(&self, entries: &[Entry<Row>]) -> Result<Vec<EntryOutcome>, CommandError> {
+    async fn commit(&self, entries: &[Entry<Row>]) -> Result<Committed, CommandError> {
         let lost = match self.ports.journal.append(entries).await {
-            Ok(outcomes) => return Ok(outcomes),
+            Ok(outcomes) => return Ok(Committed { outcomes, lost: false }),
             Err(JournalError::Unknown(reason)) => reason,
             Err(error) => {
                 tracing::error!(%error, entries = entries.len(), "a batch was not committed");
@@ -208,7 +219,8 @@ impl Batcher {
                 // Without events it can't be told from one that was in conflict: decide it again.
                 None => EntryOutcome::Conflict,
             };
-            return Ok(found.into_iter().map(outcome).collect());
+            let outcomes = found.into_iter().map(outcome).collect();
+            return Ok(Committed { outcomes, lost: true });
         }
         Err(CommandError::OutcomeUnknown(lost))
     }

@@ -1,13 +1,14 @@
 //! Folding the log, stream by stream.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
-use daybook_accounts::{Account, AccountEvent, HolderEvent};
+use daybook_accounts::{Account, AccountEvent, AccountId, HolderEvent};
 use daybook_events::{
     Aggregate, EventPayload, HolderId, NotificationEvent, RecordedEvent, StreamId, TaskEvent,
     TaskId, Version,
 };
-use daybook_orders::{Order, OrderEvent};
+use daybook_orders::{Order, OrderEvent, OrderId};
 use uuid::Uuid;
 
 use super::{Check, Difference, Projected, ProjectedPosting, ProjectedTask};
@@ -16,7 +17,7 @@ use crate::projection::{account_postings, order_postings};
 /// A fold of the log in the order of streams and versions. Only the state of one stream is kept
 /// from page to page.
 #[derive(Default)]
-pub(super) struct Fold {
+pub(crate) struct Fold {
     current: Option<Current>,
 }
 
@@ -38,41 +39,95 @@ enum State {
 
 impl Fold {
     /// What these events come to, and what is wrong with them.
-    pub(super) fn page(&mut self, events: &[RecordedEvent]) -> (Projected, Vec<Difference>) {
+    pub(crate) fn page(&mut self, events: &[RecordedEvent]) -> (Projected, Vec<Difference>) {
         let (mut page, mut broken) = (Projected::default(), Vec::new());
         for event in events {
             let mut current = match self.current.take() {
                 Some(current) if current.stream == event.stream => current,
                 earlier => {
                     page.take(earlier);
-                    Current {
-                        stream: event.stream.clone(),
-                        version: Version::ZERO,
-                        state: Some(State::New),
-                    }
+                    Current::new(event.stream.clone())
                 }
             };
-            if let Some(state) = current.state.take() {
-                match apply(&mut page, &current, state, event) {
-                    Ok(state) => current.state = Some(state),
-                    Err(why) => {
-                        let what =
-                            format!("{} at position {}: {why}", event.stream, event.position);
-                        broken.push(Difference::new(Check::Streams, what));
-                    }
-                }
-            }
-            current.version = event.version;
+            current.apply(&mut page, &mut broken, event);
             self.current = Some(current);
         }
         (page, broken)
     }
 
     /// What the last stream comes to.
-    pub(super) fn finish(mut self) -> Projected {
+    pub(crate) fn finish(mut self) -> Projected {
         let mut page = Projected::default();
         page.take(self.current.take());
         page
+    }
+}
+
+/// Which read model an event belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadModel {
+    Account(AccountId),
+    Order(OrderId),
+}
+
+/// The account or order that a stream is of.
+pub(crate) fn stream_of(stream: &StreamId) -> Option<ReadModel> {
+    let (category, key) = stream.as_str().split_once('-')?;
+    let id = Uuid::from_str(key).ok()?;
+    match category {
+        "account" => Some(ReadModel::Account(AccountId::from_uuid(id))),
+        "order" => Some(ReadModel::Order(OrderId::from_uuid(id))),
+        _ => None,
+    }
+}
+
+/// What accounts and orders come to by these events, in the order of the log, from how they were
+/// before them. Other streams are left out.
+pub(crate) fn follow(
+    accounts: Vec<Account>,
+    orders: Vec<Order>,
+    events: &[RecordedEvent],
+) -> (Projected, Vec<Difference>) {
+    let known = accounts
+        .into_iter()
+        .map(|account| (account.id.stream(), account.version, State::Account(account)));
+    let known = known.chain(
+        orders.into_iter().map(|order| (order.id.stream(), order.version, State::Order(order))),
+    );
+    let mut states: HashMap<StreamId, Current> = known
+        .map(|(stream, version, state)| {
+            (stream.clone(), Current { stream, version, state: Some(state) })
+        })
+        .collect();
+    let (mut page, mut broken) = (Projected::default(), Vec::new());
+    for event in events.iter().filter(|event| stream_of(&event.stream).is_some()) {
+        let current = states
+            .entry(event.stream.clone())
+            .or_insert_with(|| Current::new(event.stream.clone()));
+        current.apply(&mut page, &mut broken, event);
+    }
+    for current in states.into_values() {
+        page.take(Some(current));
+    }
+    (page, broken)
+}
+
+impl Current {
+    const fn new(stream: StreamId) -> Self {
+        Self { stream, version: Version::ZERO, state: Some(State::New) }
+    }
+
+    fn apply(&mut self, page: &mut Projected, broken: &mut Vec<Difference>, event: &RecordedEvent) {
+        if let Some(state) = self.state.take() {
+            match apply(page, self, state, event) {
+                Ok(state) => self.state = Some(state),
+                Err(why) => {
+                    let what = format!("{} at position {}: {why}", event.stream, event.position);
+                    broken.push(Difference::new(Check::Streams, what));
+                }
+            }
+        }
+        self.version = event.version;
     }
 }
 

@@ -10,10 +10,10 @@ use daybook_events::{StreamId, Version};
 pub use books::{
     Books, BooksError, BooksSnapshot, Check, Difference, Projected, ProjectedPosting, ProjectedTask,
 };
-use fold::Fold;
+pub(crate) use fold::{Fold, ReadModel, follow, stream_of};
 
 /// How many events are read, folded and compared at a time.
-const PAGE: u32 = 1_000;
+pub(crate) const PAGE: u32 = 1_000;
 
 /// Who is told what a verification finds, and how far it is.
 pub trait Watcher: Send + Sync {
@@ -83,3 +83,6 @@ impl Verify {
         Ok(Report { events: done, differences })
     }
 }
+
+#[cfg(test)]
+mod tests;

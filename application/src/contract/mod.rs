@@ -14,12 +14,14 @@
     reason = "every function here panics on a broken promise"
 )]
 
+pub mod books;
 pub mod bus;
 pub mod cache;
 pub mod election;
 pub mod journal;
 pub mod repositories;
 pub mod sample;
+pub mod shadows;
 pub mod task_kills;
 pub mod task_order;
 pub mod task_outcomes;

@@ -1,21 +1,29 @@
-//! `verify`: is what is stored what the log says?
+//! `verify` and `rebuild`: what is stored, beside what the log says.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use daybook_application::{Difference, Verify, Watcher};
+use daybook_application::{
+    Difference, ReadCache, Reads, Rebuild, Rebuilt, Replace, Verify, Watcher,
+};
 use daybook_database::{Database, DatabaseSettings, Migrate};
+use daybook_events::Cache;
+use daybook_redis::RedisCache;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{CommonOptions, VerifyOptions};
-use crate::engines::database;
+use crate::engines::{connect_redis, database};
 use crate::startup::{StartupError, say};
 
 /// The exit code where something differs.
 const DIFFERS: u8 = 1;
 /// The exit code where it could not be looked at.
 pub(crate) const NOT_LOOKED_AT: u8 = 2;
+/// How long Redis is waited for at the start.
+const REDIS_PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) async fn verify(
     common: &CommonOptions,
@@ -36,6 +44,58 @@ pub(crate) async fn verify(
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(DIFFERS),
     })
+}
+
+pub(crate) async fn rebuild(common: &CommonOptions) -> Result<(), StartupError> {
+    let redis = connect_redis(&common.redis)?;
+    let database = open(common).await?;
+    let settings = database::settings(&common.database)?;
+    // A server on an SQLite file goes on with what it remembers; it is told of nothing.
+    let (held, replace) = match database::hold(&settings) {
+        Ok(held) => (held, Replace::Allowed),
+        Err(StartupError::DatabaseInUse(_)) => (None, Replace::Forbidden),
+        Err(error) => return Err(error),
+    };
+    let (books, cache) = (Arc::new(database.clone()), redis.map(RedisCache::new));
+    if let Some(cache) = &cache {
+        connected(cache).await;
+    }
+    let cache = cache.map(|cache| ReadCache {
+        cache: Arc::new(cache),
+        ttl: Duration::ZERO,
+        absent_ttl: Duration::ZERO,
+        repair: None,
+    });
+    let reads = Reads::new(books.clone(), books.clone(), cache);
+    let watcher = Shown::new(0);
+    let ended = Rebuild::new(books.clone(), books, reads).run(replace, &watcher).await;
+    watcher.bar.finish_and_clear();
+    database.close().await;
+    drop(held);
+    let Rebuilt { events, accounts, orders, postings, uncached } =
+        ended.map_err(|error| StartupError::Failed(error.to_string()))?;
+    say(format_args!(
+        "{events} events; replaced: {accounts} accounts, {orders} orders, the postings of \
+         {postings} events"
+    ))?;
+    match uncached {
+        0 => Ok(()),
+        _ => Err(StartupError::Failed(format!(
+            "{uncached} replies could not be dropped from Redis; they are outdated until they expire"
+        ))),
+    }
+}
+
+/// Waits, not for long, until Redis can be told.
+async fn connected(cache: &RedisCache) {
+    let began = tokio::time::Instant::now();
+    while cache.check().await.is_err() {
+        if began.elapsed() > REDIS_PATIENCE {
+            tracing::warn!("Redis can't be reached");
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Opens the database as it is: neither is its schema changed, nor a file made.

@@ -40,6 +40,11 @@ pub(crate) enum Command {
     /// Prints a line for each difference. Ends with 0 where nothing differs, with 1 where something
     /// does, and with 2 where it could not be looked at.
     Verify(VerifyOptions),
+    /// Make accounts, orders and postings anew from the log, while commands go on
+    ///
+    /// Rows that differ are replaced in one step, and their number is printed. Where the log itself
+    /// is damaged nothing is changed. On SQLite, rows are not replaced while a server is running.
+    Rebuild,
     /// Publish five messages on a topic
     Publish(PublishOptions),
     /// Print the messages of a topic as they come

@@ -54,6 +54,7 @@ fn run(cli: Cli, wrap: Arc<dyn Wrap>) -> Result<ExitCode, StartupError> {
             Command::Verify(options) => {
                 return audit::verify(&cli.common, &options).await;
             }
+            Command::Rebuild => audit::rebuild(&cli.common).await,
             Command::Serve(options) => serve::serve(&cli.common, &options, wrap).await,
             Command::Worker(options) => programs::work(&cli.common, &options, wrap).await,
             Command::Migrate => programs::migrate(&cli.common).await,

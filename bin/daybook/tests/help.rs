@@ -23,9 +23,17 @@ fn daybook() {
 
 #[test]
 fn every_command() {
-    for command in
-        ["serve", "worker", "migrate", "verify", "publish", "subscribe", "enqueue", "openapi"]
-    {
+    for command in [
+        "serve",
+        "worker",
+        "migrate",
+        "verify",
+        "rebuild",
+        "publish",
+        "subscribe",
+        "enqueue",
+        "openapi",
+    ] {
         insta::assert_snapshot!(command, help(&[command]));
     }
 }

@@ -57,6 +57,9 @@ impl Snapshot {
                 (session.begin_with_options(options).await?, Some(session))
             }
         };
+        // What a transaction sees is settled by the first it reads.
+        let _: Option<i64> =
+            scalar(&db, "SELECT count(*) AS number FROM checkpoints", "number").await?;
         Ok(Self { db, _session: session, accounts: 0, orders: 0 })
     }
 

@@ -7,6 +7,7 @@ mod append;
 mod arrays;
 mod lead;
 mod listen;
+mod maintenance;
 
 use std::fmt;
 use std::str::FromStr;
@@ -154,15 +155,6 @@ impl Postgres {
         if let Some(session) = self.journal.lock().await.take() {
             session.close().await;
         }
-    }
-
-    /// A connection that may take as long as it needs, for whoever reads everything.
-    pub(crate) fn unhurried(&self) -> sea_orm::DatabaseConnection {
-        let options = self
-            .options
-            .clone()
-            .options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
-        connections(options, 1)
     }
 
     /// Begins a transaction that appends: after the lock, what it reads is the present state.

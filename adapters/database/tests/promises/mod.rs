@@ -24,8 +24,8 @@ macro_rules! promises {
 macro_rules! every_promise {
     () => {
         use daybook_application::contract::{
-            election, journal, repositories, task_kills, task_order, task_outcomes, task_queue,
-            task_records,
+            books, election, journal, repositories, shadows, task_kills, task_order, task_outcomes,
+            task_queue, task_records,
         };
 
         promises! {
@@ -87,6 +87,14 @@ macro_rules! every_promise {
             task_records::a_task_claimed_twice_at_once_is_leased_once(queue);
             election::one_leads_at_a_time(shared);
             election::different_leads_are_different(shared);
+            books::a_snapshot_is_of_one_moment(database, database);
+            books::the_log_is_read_stream_by_stream(database, database);
+            books::what_is_as_the_log_says_does_not_differ(database, database);
+            shadows::one_rebuild_is_at_work_at_a_time(database);
+            shadows::what_a_rebuild_left_is_removed(database, database);
+            shadows::nobody_appends_while_they_are_kept_from_it(shared, database);
+            shadows::what_is_wrong_is_replaced_and_told(database, database, database);
+            shadows::what_may_not_be_replaced_is_not(database, database, database);
         }
     };
 }

@@ -21,6 +21,8 @@ mod metrics;
 mod operators;
 mod others_things;
 mod quiet_log;
+mod rebuild;
+mod rebuild_served;
 mod repeated_requests;
 mod startup_faults;
 mod support;

@@ -59,12 +59,12 @@ const FAULTS: [(&str, &str); 24] = [
     ("INSERT INTO checkpoints VALUES ('a test', 1000)", "checkpoints: a test "),
 ];
 
-fn verify(folder: &Folder) -> Ended {
+pub(crate) fn verify(folder: &Folder) -> Ended {
     folder.start(&["verify"]).ended()
 }
 
 #[track_caller]
-fn assert_clean(folder: &Folder) {
+pub(crate) fn assert_clean(folder: &Folder) {
     let ended = verify(folder);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert!(ended.stdout.ends_with(" events checked, 0 differences\n"), "{}", ended.stdout);
@@ -72,7 +72,7 @@ fn assert_clean(folder: &Folder) {
 }
 
 /// One of everything, and no server any more.
-fn lived_in() -> Folder {
+pub(crate) fn lived_in() -> Folder {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let client = server.register("ada@example.com");

@@ -36,6 +36,9 @@ mod others;
 mod others_things;
 #[path = "../black_box/quiet_log.rs"]
 mod quiet_log;
+#[path = "../black_box/rebuild.rs"]
+mod rebuild;
+mod rebuild_live;
 #[path = "../black_box/repeated_requests.rs"]
 mod repeated_requests;
 mod startup_faults;
