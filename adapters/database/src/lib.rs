@@ -8,6 +8,7 @@
 //! To add a read model: a migration, an entity under `entities/`, its rows in `journal/rows.rs` and
 //! in the function that the last migration of `daybook_append` makes, and the repository that finds
 //! it.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod accounts;
 mod completions;
