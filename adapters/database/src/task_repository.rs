@@ -54,7 +54,7 @@ impl TaskRepository for Database {
             .limit(1)
             .one(&self.readers)
             .await;
-        Ok(found.map_err(Fault::from)?.map(restore_unique).transpose()?)
+        Ok(found.map_err(Fault::from)?.as_ref().map(restore_unique).transpose()?)
     }
 
     async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError> {

@@ -67,7 +67,7 @@ pub(crate) fn restore_history(stored: &str) -> Result<Vec<FailedAttempt>, Fault>
     serde_json::from_str(stored).map_err(Fault::corrupt)
 }
 
-pub(crate) fn restore_unique(row: Model) -> Result<UniqueTask, Fault> {
+pub(crate) fn restore_unique(row: &Model) -> Result<UniqueTask, Fault> {
     let (Some(number), Some(until)) = (row.unique_number, row.unique_until) else {
         return Err(Fault::corrupt("a unique task without a number"));
     };

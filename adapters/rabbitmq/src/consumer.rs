@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use amqprs::channel::{
-    BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
-};
+use amqprs::channel::{BasicCancelArguments, Channel, ConsumerMessage};
 use daybook_events::{Clock, NewTask, Priority};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::deliveries::{Deliveries, Delivery, Receipt};
 use crate::fault::Fault;
+use crate::inlet::{Inlet, Work, inlet};
 use crate::letter::Letter;
 use crate::line::{Broker, Line};
 use crate::link::{Link, Pauses};
@@ -56,34 +55,6 @@ struct Session {
     due: Inlet,
 }
 
-/// What comes from the queues of tasks.
-struct Work {
-    high: Inlet,
-    normal: Inlet,
-    low: Inlet,
-}
-
-impl Work {
-    /// The next message, of whichever priority; `None` where a queue has ended.
-    async fn next(&mut self) -> Option<(Priority, Channel, ConsumerMessage)> {
-        let Self { high, normal, low } = self;
-        let (priority, inlet, message) = tokio::select! {
-            message = high.messages.recv() => (Priority::High, high, message),
-            message = normal.messages.recv() => (Priority::Normal, normal, message),
-            message = low.messages.recv() => (Priority::Low, low, message),
-        };
-        Some((priority, inlet.channel.clone(), message?))
-    }
-
-    fn each(&mut self) -> [(Priority, &mut Inlet); 3] {
-        [
-            (Priority::High, &mut self.high),
-            (Priority::Normal, &mut self.normal),
-            (Priority::Low, &mut self.low),
-        ]
-    }
-}
-
 /// What came over a connection is void when it is left, in whatever way.
 struct Voided<'a>(&'a Deliveries);
 
@@ -91,13 +62,6 @@ impl Drop for Voided<'_> {
     fn drop(&mut self) {
         self.0.next_generation();
     }
-}
-
-/// What comes from one queue: never more than was asked for ahead.
-struct Inlet {
-    channel: Channel,
-    consumer: String,
-    messages: mpsc::UnboundedReceiver<ConsumerMessage>,
 }
 
 impl Consumer {
@@ -310,11 +274,4 @@ impl Consumer {
         let receipt = Receipt::new(generation, channel.clone(), deliver.delivery_tag());
         Some((receipt, deliver.redelivered(), task))
     }
-}
-
-async fn inlet(line: &Line, channel: Channel, queue: &str, ahead: u16) -> Result<Inlet, Fault> {
-    line.step(None, channel.basic_qos(BasicQosArguments::new(0, ahead, false))).await?;
-    let arguments = BasicConsumeArguments::new(queue, "");
-    let (consumer, messages) = line.step(Some(queue), channel.basic_consume_rx(arguments)).await?;
-    Ok(Inlet { channel, consumer, messages })
 }

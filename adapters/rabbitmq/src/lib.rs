@@ -62,6 +62,7 @@ mod confirms;
 mod consumer;
 mod deliveries;
 mod fault;
+mod inlet;
 mod letter;
 mod line;
 mod link;

@@ -7,7 +7,9 @@ mod support;
 use std::time::Duration;
 
 use amqprs::{BasicProperties, FieldTable, FieldValue};
-use daybook_events::{Lease, Room, TaskQueue, TaskRepository, TaskState, Timestamp};
+use daybook_events::{
+    FailedAttempt, Lease, Priority, Room, TaskQueue, TaskRepository, TaskState, Timestamp,
+};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use support::{Raw, Record, at_once, header, own_name, sender, task, until};
 
@@ -117,17 +119,44 @@ async fn what_nobody_can_read_is_kept_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_buried_task_has_a_copy_with_the_reason() {
+async fn a_text_that_another_program_puts_on_the_urgent_queue_is_urgent() {
+    let ((settings, raw), record) = (own().await, Record::new().await);
+    let queue = record.on(&settings);
+    queue.connect_patiently().await.unwrap();
+    raw.publish(&format!("{}.low", settings.queue), BasicProperties::default(), b"later").await;
+    raw.publish(&format!("{}.high", settings.queue), BasicProperties::default(), b"now").await;
+    for _ in 0..2 {
+        let held = lease(&queue).await;
+        let task = record.database.find(held.task_id).await.unwrap().unwrap();
+        let expected = if task.payload.get() == "\"now\"" { Priority::High } else { Priority::Low };
+        assert_eq!(task.priority, expected);
+        queue.complete(&held).await.unwrap().unwrap();
+    }
+    queue.close().await;
+    raw.remove(&settings.queue).await;
+}
+
+#[tokio::test]
+async fn a_buried_task_has_a_copy_with_the_reason_and_the_attempts() {
     let ((settings, raw), record) = (own().await, Record::new().await);
     let queue = record.on(&settings);
     queue.enqueue(&[task(1, "hello", at_once(&record))]).await.unwrap();
+    let held = lease(&queue).await;
+    let soon = at_once(&record).plus(Duration::from_millis(100));
+    queue.retry(&held, "too busy", soon).await.unwrap().unwrap();
+    // By way of a queue that waits.
     let held = lease(&queue).await;
     queue.bury(&held, "no such address").await.unwrap().unwrap();
     let (kept, body) = raw.next(&format!("{}.dead", settings.queue)).await;
     assert_eq!(body, b"hello");
     assert_eq!(kept.message_id().unwrap(), &held.task_id.to_string());
     assert_eq!(header(&kept, "x-daybook-reason"), "no such address");
-    assert_eq!(header(&kept, "x-daybook-attempt"), "1");
+    assert_eq!(header(&kept, "x-daybook-attempt"), "2");
+    let history = header(&kept, "x-daybook-history");
+    let history: Vec<FailedAttempt> = serde_json::from_str(&history).unwrap();
+    let history: Vec<_> =
+        history.iter().map(|failed| (failed.attempt, failed.reason.as_str())).collect();
+    assert_eq!(history, [(1, "too busy"), (2, "no such address")]);
     queue.close().await;
     assert_eq!(raw.declare(&settings.queue).await, 0);
     raw.remove(&settings.queue).await;

@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{
     ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
-use daybook_events::{Message, TaskKind, Topic};
+use daybook_events::{Message, Topic};
 use humantime::parse_duration;
 
 /// Accounts, orders, notifications and tasks, all from one log.
@@ -242,8 +242,13 @@ pub(crate) struct WorkerOptions {
     pub tasks: NonZeroU32,
     /// How many tasks of one kind are done at a time, in this process: `send_email=2`; more than one
     /// by repeating it, or separated by commas
-    #[arg(long = "task-limit", env = "DAYBOOK_TASK_LIMITS", value_delimiter = ',', value_parser = task_limit, value_name = "KIND=N")]
-    pub task_limits: Vec<TaskLimit>,
+    #[arg(
+        long = "task-limit",
+        env = "DAYBOOK_TASK_LIMITS",
+        value_delimiter = ',',
+        value_name = "KIND=N"
+    )]
+    pub task_limits: Vec<String>,
     /// How often a task is tried before it is dead
     #[arg(long, env = "DAYBOOK_TASK_ATTEMPTS", default_value = "8")]
     pub task_attempts: NonZeroU32,
@@ -351,21 +356,6 @@ fn message(text: &str) -> Result<Message, String> {
         .ok_or_else(|| format!("a message has 1 to {} bytes", Message::MAX_BYTES))
 }
 
-/// How many tasks of one kind are done at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TaskLimit {
-    pub kind: TaskKind,
-    pub tasks: NonZeroU32,
-}
-
-fn task_limit(text: &str) -> Result<TaskLimit, String> {
-    let (kind, tasks) =
-        text.trim().split_once('=').ok_or("a limit is a kind and a number, as send_email=2")?;
-    let kind = kind.trim().parse().map_err(|error| format!("{kind}: {error}"))?;
-    let tasks = tasks.trim().parse().map_err(|_| format!("{tasks} is no number from 1 on"))?;
-    Ok(TaskLimit { kind, tasks })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,15 +363,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_limit_is_a_kind_and_a_number() {
-        let limit = task_limit(" send_email=2").unwrap();
-        assert_eq!((limit.kind.as_str(), limit.tasks.get()), ("send_email", 2));
-        for text in ["", "send_email", "send_email=0", "send_email=x", "Send=1", "=1"] {
-            assert!(task_limit(text).is_err(), "{text}");
-        }
     }
 
     #[test]

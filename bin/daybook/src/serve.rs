@@ -50,7 +50,7 @@ pub(crate) async fn serve(
         options.signing_key_file.clone().filter(|file| !file.as_os_str().is_empty());
     let beside = database::key_beside(&settings)?;
     let tokens = Tokens::new(signing_key(configured_key.as_deref(), &beside)?);
-    let schedules = schedules(options.schedules_file.as_deref())?;
+    let timetable = schedules(options.schedules_file.as_deref())?;
     let engines = Engines::open(common, wrap).await?;
 
     let shared = engines.redis.clone().map(Shared::on);
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     let worker =
         worker(&options.worker, options.drain, engines.for_worker(&queue), clock, new_tasks)?;
 
-    let scheduler = Scheduler::new(commands.clone(), Arc::clone(&engines.clock), schedules);
+    let scheduler = Scheduler::new(commands.clone(), Arc::clone(&engines.clock), timetable);
     let bus = Arc::new(MemoryBus::new(BUS_BATCHES));
     let limits =
         Arc::new(RateLimits::new(rate(options.credential_rate), rate(options.holder_rate)));

@@ -48,6 +48,10 @@ pub(crate) enum StartupError {
     Mail(#[from] SmtpConfigError),
     #[error("DAYBOOK_OPERATORS: {0} is no holder's id: ids are UUIDs, separated by commas")]
     Operator(String),
+    #[error(
+        "DAYBOOK_TASK_LIMITS: {0} is no limit: give a kind and a number from 1 on, as in send_email=2"
+    )]
+    TaskLimit(String),
     #[error("DAYBOOK_SCHEDULES_FILE: {0}: {1}")]
     Schedules(PathBuf, String),
     #[error("{0}")]

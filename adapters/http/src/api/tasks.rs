@@ -167,10 +167,8 @@ fn read_unique(key: Option<&str>, time: Option<&str>) -> Result<Option<UniqueReq
         return Err(Problem::field("unique_for", "is more than 366 days"));
     }
     let Some(key) = key else {
-        return match time.is_zero() {
-            true => Ok(None),
-            false => Err(Problem::field("unique_for", "needs a unique_key")),
-        };
+        let needs_a_key = || Problem::field("unique_for", "needs a unique_key");
+        return if time.is_zero() { Ok(None) } else { Err(needs_a_key()) };
     };
     let key = UniqueKey::new(key).map_err(|error| Problem::field("unique_key", error))?;
     Ok(Some(UniqueRequest { key, time }))

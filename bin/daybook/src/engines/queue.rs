@@ -1,6 +1,7 @@
 //! The queue of tasks, and who works on it.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,11 +97,7 @@ pub(crate) fn worker(
     ]);
     let settings = WorkerSettings {
         concurrency: options.tasks.get(),
-        kinds: options
-            .task_limits
-            .iter()
-            .map(|limit| (limit.kind.clone(), limit.tasks.get()))
-            .collect(),
+        kinds: limits(&options.task_limits)?,
         lease: options.task_lease,
         poll: WORKER_POLL,
         grace,
@@ -111,4 +108,34 @@ pub(crate) fn worker(
         },
     };
     Ok(Worker::new(queue, clock, handlers, settings, new_tasks))
+}
+
+/// How many tasks of one kind are done at a time; an empty setting limits nothing.
+fn limits(limits: &[String]) -> Result<Vec<(TaskKind, u32)>, StartupError> {
+    let given = limits.iter().map(|limit| limit.trim()).filter(|limit| !limit.is_empty());
+    let read = |limit: &str| {
+        let (kind, tasks) = limit.split_once('=')?;
+        let tasks: NonZeroU32 = tasks.trim().parse().ok()?;
+        Some((kind.trim().parse().ok()?, tasks.get()))
+    };
+    given
+        .map(|limit| read(limit).ok_or_else(|| StartupError::TaskLimit(limit.to_owned())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_kind_and_a_number() {
+        let read = |text: &str| limits(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let limits = read("send_email=2, text = 4").unwrap();
+        let limits: Vec<_> = limits.iter().map(|(kind, n)| (kind.as_str(), *n)).collect();
+        assert_eq!(limits, [("send_email", 2), ("text", 4)]);
+        assert!(read("").unwrap().is_empty());
+        for text in ["send_email", "send_email=0", "send_email=x", "Send=1", "=1"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }

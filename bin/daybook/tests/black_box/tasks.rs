@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::engines::Engines;
 use crate::support::{Client, Folder, Server, eventually};
 
 /// Waits until a task is in one of these states.
@@ -191,4 +192,28 @@ fn a_task_shows_its_priority_and_how_its_attempts_failed() {
     assert_eq!(wait_for(&client, &low, &["done"])["priority"], "low");
     let wrong = json!({ "kind": "text", "payload": "x", "priority": "urgent" });
     client.post("/tasks", &wrong).problem(400);
+}
+
+#[test]
+fn of_a_kind_with_a_limit_no_more_are_done_at_a_time_and_others_go_on() {
+    let folder = Folder::new();
+    let variables = [
+        ("DAYBOOK_TASK_LIMITS", "text=1"),
+        ("DAYBOOK_TASKS", "4"),
+        ("DAYBOOK_TEXT_TASK_DURATION", "1h"),
+        ("DAYBOOK_DRAIN", "1ms"),
+    ];
+    let server = Server::start_with(&folder, &variables);
+    let client = server.register("ada@example.com");
+    let processes = Engines::SERVERS + Engines::WORKERS;
+    let text = json!({ "kind": "text", "payload": "Water the plants" });
+    for _ in 0..12 * processes {
+        client.post("/tasks", &text).written(202);
+    }
+    let running = || client.pages("/tasks?state=running").0.len();
+    eventually("each process has one", || (running() == processes).then_some(()));
+    let mail = json!({ "kind": "send_email", "payload": { "to": "grace@example.com" } });
+    let mail = client.post("/tasks", &mail).written(202).text("task_id");
+    wait_for(&client, &mail, &["done"]);
+    assert_eq!(running(), processes);
 }

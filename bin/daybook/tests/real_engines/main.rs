@@ -41,9 +41,13 @@ mod rebuild;
 mod rebuild_live;
 #[path = "../black_box/repeated_requests.rs"]
 mod repeated_requests;
+#[path = "../black_box/schedules.rs"]
+mod schedules;
 mod startup_faults;
 #[path = "../black_box/support/mod.rs"]
 mod support;
+#[path = "../black_box/task_kills.rs"]
+mod task_kills;
 #[path = "../black_box/tasks.rs"]
 mod tasks;
 #[path = "../black_box/tokens.rs"]

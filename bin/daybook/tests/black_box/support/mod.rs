@@ -1,6 +1,7 @@
 //! Processes to test, and clients to test them with.
 
 mod client;
+mod mail;
 mod process;
 mod reply;
 mod sse;
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Body, Client};
+pub(crate) use mail::{Hold, MailServer};
 pub(crate) use process::{Ended, Folder, Process, Server};
 pub(crate) use reply::Reply;
 pub(crate) use sse::Sse;
