@@ -7,7 +7,7 @@
 //! - [`Announcer`] follows the log for the subscribers of this process, and [`Feed`] gives it to each
 //!   without gaps; a [`Relay`] hands it on to something outside, one instance at a time; [`Worker`]
 //!   does tasks; [`Housekeeper`] forgets what need not be kept; [`Verify`] compares all that is stored
-//!   with the log.
+//!   with the log, and [`Rebuild`] makes the read models anew from it.
 //!
 //! This is the only crate that sees accounts and orders together. It knows ports and no adapter.
 //! To add a use case, add its command under `commands/`, a method to [`Commands`], and whatever it

@@ -6,8 +6,8 @@
 //! `postgres/` and in the placeholders of `insert.rs`; all else is the same on both.
 //!
 //! To add a read model: a migration, an entity under `entities/`, its rows in `journal/rows.rs` and
-//! in the function that the last migration of `daybook_append` makes, and the repository that finds
-//! it.
+//! in the function that the last migration of `daybook_append` makes, the repository that finds it,
+//! what `books/` compares it by, and its table beside the live one in `shadow/`.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod accounts;

@@ -116,8 +116,11 @@ fn the_size_of_pages_changes_nothing() {
         let (all, broken) = folded(&events, page);
         assert!(broken.is_empty(), "{broken:?}");
         assert_eq!((&*all.accounts, &*all.orders), (&[account.clone()][..], &[order.clone()][..]));
-        let balances: Vec<_> =
-            all.postings.iter().map(|posting| posting.row.balance.map(|b| b.minor())).collect();
+        let balances: Vec<_> = all
+            .postings
+            .iter()
+            .map(|posting| posting.row.balance.map(daybook_money::Money::minor))
+            .collect();
         // Outside has no balance.
         assert_eq!(balances, [None, Some(1_000), None, Some(1_500)]);
         assert_eq!(all.positions.len(), events.len());
