@@ -219,7 +219,10 @@ fn task(before: Option<ProjectedTask>, key: &str, event: &RecordedEvent) -> Resu
         (Some(before), TaskEvent::TaskRetried(retried)) if retried.task_id == before.id => {
             ProjectedTask { version: event.version, ..before }
         }
-        _ => return Err("the task was requested twice, or never".to_owned()),
+        (Some(before), TaskEvent::TaskDiscarded(discarded)) if discarded.task_id == before.id => {
+            ProjectedTask { version: event.version, ..before }
+        }
+        (_, event) => return Err(format!("{} can't follow there", event.event_type())),
     };
     belongs(event, key, TaskId::uuid(task.id), task.owner, None)?;
     Ok(State::Task(task))

@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Ended, Folder, Server};
+use crate::support::{Ended, Folder, Server, eventually};
 
 const TABLES: [&str; 8] =
     ["events", "outcomes", "checkpoints", "holders", "accounts", "postings", "orders", "tasks"];
@@ -96,6 +96,17 @@ pub(crate) fn lived_in() -> Folder {
     client.post("/notifications", &json!({ "message": "hello" })).written(202);
     let later = json!({ "kind": "text", "payload": "later", "run_at": "2099-01-01T00:00:00Z" });
     client.post("/tasks", &later).written(202);
+    let once = json!({ "kind": "text", "payload": "once", "run_at": "2099-01-01T00:00:00Z",
+        "unique_key": "once", "priority": "low" });
+    let once = client.post("/tasks", &once).written(202).text("task_id");
+    client.post_nothing(&format!("/tasks/{once}/discard")).written(204);
+    let unknown = json!({ "kind": "no_such_kind", "payload": 1 });
+    let dead = client.post("/tasks", &unknown).written(202).text("task_id");
+    eventually("the task is dead", || {
+        let task = client.get(&format!("/tasks/{dead}")).expect(200);
+        (task.text("state") == "dead").then_some(())
+    });
+    client.post_nothing(&format!("/tasks/{dead}/retry")).written(202);
     server.terminate();
     folder
 }
