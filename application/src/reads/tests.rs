@@ -601,6 +601,22 @@ async fn an_outage_while_the_last_is_overcome_begins_it_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn others_have_time_to_come_back_to_the_cache_after_it_was_reached_again() {
+    let (account, id) = mine();
+    let (setting, store) = after_an_outage(&account).await;
+    store.save_checkpoint(RELAY, Position::new(1)).await.unwrap();
+    setting.cache.down.store(true, Ordering::Relaxed);
+    setting.read(id).await;
+    tokio::time::sleep(Duration::from_secs(62)).await;
+    setting.cache.down.store(false, Ordering::Relaxed);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(setting.read(id).await.unwrap().contains("Savings"));
+    }
+    assert_eq!(setting.accounts.finds(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_log_can_not_be_read_the_cache_is_not_believed() {
     let (account, id) = mine();
     let (setting, store) = after_an_outage(&account).await;

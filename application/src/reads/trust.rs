@@ -43,6 +43,10 @@ impl Trust {
 
     async fn recover(&self, cache: &ReadCache, repair: &Repair) {
         loop {
+            while cache.cache.check().await.is_err() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            // The others come back to it as well, but not at the same moment.
             let outages = cache.cache.outages();
             tokio::time::sleep(SETTLED).await;
             let same = || cache.cache.outages() == outages;
