@@ -234,10 +234,13 @@ impl Reads {
     }
 
     async fn read(&self, what: What) -> Result<Option<Bytes>, QueryError> {
-        let Some(cache) = self.cache.as_ref().filter(|cache| self.trust.covers(cache)) else {
+        let Some(cache) = &self.cache else {
             return self.load(what).await.map(|loaded| loaded.value);
         };
         let key = what.key();
+        if !self.trust.covers(cache) {
+            return self.load_past(cache, &key, what).await;
+        }
         let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
         loop {
             let ticket = match cache.cache.get(&key).await {
@@ -264,7 +267,25 @@ impl Reads {
             waited += pause;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        self.load(what).await.map(|loaded| loaded.value)
+        self.load_past(cache, &key, what).await
+    }
+
+    /// Reads past the cache, and tells it what is read: it may be a write that the writer did not come
+    /// to tell it of, and whoever reads after this answer must not see what was before.
+    async fn load_past(
+        &self,
+        cache: &ReadCache,
+        key: &str,
+        what: What,
+    ) -> Result<Option<Bytes>, QueryError> {
+        let loaded = self.load(what).await?;
+        if loaded.version > Version::ZERO {
+            let ttl = cache.ttl_of(&loaded);
+            if let Err(error) = cache.cache.put(key, loaded.clone(), ttl).await {
+                tracing::debug!(%error, "the cache was not told of what was read");
+            }
+        }
+        Ok(loaded.value)
     }
 
     /// Loads what a key stands for and fills it in.

@@ -643,3 +643,14 @@ async fn an_outage_that_begins_while_the_cache_is_asked_makes_its_answer_void() 
     setting.cache.out_of_reach_when_asked.store(true, Ordering::Relaxed);
     assert!(setting.read(id).await.unwrap().contains("Savings"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_past_the_cache_is_told_to_it() {
+    let (account, id) = mine();
+    let (setting, _store) = after_an_outage(&account).await;
+    let before = setting.cache.entry(What::Account(id, holder(7))).unwrap().0;
+    assert!(setting.read(id).await.unwrap().contains("Savings"));
+    // Another instance, which has seen no outage, reads it from the cache.
+    let now = setting.cache.entry(What::Account(id, holder(7))).unwrap().0;
+    assert_eq!((before.version, now.version), (account.version, account.version.next()));
+}
