@@ -87,10 +87,13 @@ fn killed_with_tasks_received_and_not_begun_each_is_done_once() {
         }
         let mut expected: Vec<_> = ids.iter().map(|id| message_id(id)).collect();
         expected.sort_unstable();
-        // A broker hands out again what a worker gives back, and whoever gets it can't tell that from
-        // what a dead worker had: the mail may come twice, as all effects outside may.
         let mut mails = setting.mails.mails();
-        mails.dedup();
+        // A broker may hand out twice what was on its way: a mail may come again, as all effects
+        // outside may. The database does not.
+        let by_a_broker = Engines::WORKERS != 0 && queue.is_none();
+        if by_a_broker {
+            mails.dedup();
+        }
         assert_eq!(mails, expected, "{queue:?}");
     }
 }
