@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use daybook_events::{Claim, Claimed, NewTask, QueueError, TaskRecords, TaskState, Timestamp};
+use daybook_events::{Claimed, NewTask, QueueError, TaskRecords, TaskState, Timestamp};
 use sea_orm::sea_query::LockType;
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -21,18 +21,18 @@ use crate::tasks::DatabaseQueue;
 
 #[async_trait]
 impl TaskRecords for DatabaseQueue {
-    async fn claim(&self, claims: &[Claim], term: Duration) -> Result<Vec<Claimed>, QueueError> {
+    async fn claim(&self, tasks: &[NewTask], term: Duration) -> Result<Vec<Claimed>, QueueError> {
         let now = self.clock.now();
         let claimed = self.database.writer.bounded(async {
             let transaction = self.database.begin().await?;
-            let mut known = recorded(&transaction, claims).await?;
-            let (mut taken, mut verdicts) = (HashSet::new(), Vec::with_capacity(claims.len()));
-            for claim in claims {
-                let id = claim.task.id.uuid();
+            let mut known = recorded(&transaction, tasks).await?;
+            let (mut taken, mut verdicts) = (HashSet::new(), Vec::with_capacity(tasks.len()));
+            for task in tasks {
+                let id = task.id.uuid();
                 let row =
                     known.get_mut(&id).ok_or_else(|| Fault::corrupt("a task was not recorded"))?;
-                let verdict = match refusal(row, claim.again, now)? {
-                    _ if taken.contains(&id) => Claimed::Held,
+                let verdict = match refusal(row, now)? {
+                    _ if taken.contains(&id) => Claimed::NotBefore(now.plus(term)),
                     Some(refusal) => refusal,
                     None => {
                         if row.state == TaskState::Running.as_str() {
@@ -60,14 +60,11 @@ impl TaskRecords for DatabaseQueue {
 /// The rows of claimed tasks, locked; those that are not known are recorded first.
 async fn recorded(
     transaction: &DatabaseTransaction,
-    claims: &[Claim],
+    tasks: &[NewTask],
 ) -> Result<HashMap<Uuid, Model>, Fault> {
-    let mut known = locked(transaction, claims.iter().map(|claim| &claim.task)).await?;
-    let unknown: Vec<_> = claims
-        .iter()
-        .map(|claim| &claim.task)
-        .filter(|task| !known.contains_key(&task.id.uuid()))
-        .collect();
+    let mut known = locked(transaction, tasks).await?;
+    let unknown: Vec<_> =
+        tasks.iter().filter(|task| !known.contains_key(&task.id.uuid())).collect();
     if !unknown.is_empty() {
         let rows: HashMap<Uuid, _> = unknown
             .iter()
@@ -95,7 +92,7 @@ async fn locked(
 }
 
 /// Why a task that was handed out can't be leased; `None` where it can.
-fn refusal(row: &Model, again: bool, now: Timestamp) -> Result<Option<Claimed>, Fault> {
+fn refusal(row: &Model, now: Timestamp) -> Result<Option<Claimed>, Fault> {
     let state = TaskState::from_name(&row.state)
         .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?;
     Ok(match state {
@@ -103,13 +100,12 @@ fn refusal(row: &Model, again: bool, now: Timestamp) -> Result<Option<Claimed>, 
         // What is asked for at no particular time is due whatever the clock says.
         TaskState::Queued if row.attempts == 0 && row.run_at <= row.created_at => None,
         TaskState::Queued if row.run_at > now.micros() => {
-            Some(Claimed::NotDue(Timestamp::from_micros(row.run_at)))
+            Some(Claimed::NotBefore(Timestamp::from_micros(row.run_at)))
         }
-        TaskState::Running
-            if !again && row.lease_until.is_some_and(|until| until >= now.micros()) =>
-        {
-            Some(Claimed::Held)
-        }
-        TaskState::Queued | TaskState::Running => None,
+        TaskState::Queued => None,
+        TaskState::Running => row
+            .lease_until
+            .filter(|until| *until >= now.micros())
+            .map(|until| Claimed::NotBefore(Timestamp::from_micros(until.saturating_add(1)))),
     })
 }

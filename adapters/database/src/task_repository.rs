@@ -13,6 +13,7 @@ use crate::Database;
 use crate::entities::task::{Column, Entity};
 use crate::error::Fault;
 use crate::insert::padded;
+use crate::leasing::is_abandoned;
 use crate::task_rows::{restore, restore_unique};
 
 #[async_trait]
@@ -29,10 +30,12 @@ impl TaskRepository for Database {
     }
 
     async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError> {
+        let waited = Column::State
+            .eq(TaskState::Queued.as_str())
+            .and(Column::RunAt.lt(before.micros()))
+            .and(Expr::col(Column::RunAt).gt(Expr::col(Column::CreatedAt)));
         let found = Entity::find()
-            .filter(Column::State.eq(TaskState::Queued.as_str()))
-            .filter(Column::RunAt.lt(before.micros()))
-            .filter(Expr::col(Column::RunAt).gt(Expr::col(Column::CreatedAt)))
+            .filter(waited.or(is_abandoned(before)))
             .order_by_asc(Column::RunAt)
             .limit(u64::from(limit))
             .all(&self.readers)

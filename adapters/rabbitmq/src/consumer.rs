@@ -241,15 +241,15 @@ impl Consumer {
         channel: &Channel,
         message: ConsumerMessage,
     ) {
-        if let Some((receipt, again, task)) = self.read(generation, channel, message, priority) {
-            self.deliveries.arrived(Delivery { receipt, again, priority, task });
+        if let Some((receipt, task)) = self.read(generation, channel, message, priority) {
+            self.deliveries.arrived(Delivery { receipt, priority, task });
             self.new_tasks.notify_one();
         }
     }
 
     /// Where a task goes whose wait has ended.
     fn moved(&self, generation: u64, channel: &Channel, message: ConsumerMessage) -> Option<Move> {
-        let (receipt, _, task) = self.read(generation, channel, message, Priority::Normal)?;
+        let (receipt, task) = self.read(generation, channel, message, Priority::Normal)?;
         let letter = match task {
             Ok(task) => message::letter(&task, self.clock.now()),
             Err(letter) => *letter,
@@ -263,7 +263,7 @@ impl Consumer {
         channel: &Channel,
         message: ConsumerMessage,
         priority: Priority,
-    ) -> Option<(Receipt, bool, Result<NewTask, Box<Letter>>)> {
+    ) -> Option<(Receipt, Result<NewTask, Box<Letter>>)> {
         let (deliver, properties) = (message.deliver?, message.basic_properties?);
         let body = message.content?;
         let task = message::task(&properties, &body, self.clock.now(), priority);
@@ -272,6 +272,6 @@ impl Consumer {
             Box::new(message::unreadable(&properties, body, reason))
         });
         let receipt = Receipt::new(generation, channel.clone(), deliver.delivery_tag());
-        Some((receipt, deliver.redelivered(), task))
+        Some((receipt, task))
     }
 }

@@ -7,15 +7,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
-use daybook_events::{Claim, Lease, NewTask, Priority, Room, TaskId, Timestamp};
+use daybook_events::{Lease, NewTask, Priority, Room, TaskId, Timestamp};
 
 use crate::letter::Letter;
 
 /// A message that was handed out.
 pub(crate) struct Delivery {
     pub receipt: Receipt,
-    /// Whether it was handed out before.
-    pub again: bool,
     /// That of the queue it came from.
     pub priority: Priority,
     /// The task, or the letter to the dead letters where nobody can read it.
@@ -72,10 +70,7 @@ impl Receipt {
     }
 }
 
-/// The connection is another by now.
-pub(crate) struct Gone;
-
-/// A task that is leased from here.
+/// A task that is leased from here, and its message.
 pub(crate) struct Held {
     pub receipt: Receipt,
     pub task: NewTask,
@@ -182,34 +177,24 @@ impl Deliveries {
         self.crowd(0)
     }
 
-    /// A task is leased from here; answers the receipt for what it was leased by before.
-    ///
-    /// # Errors
-    /// [`Gone`]: the broker has given it to someone else meanwhile.
-    pub(crate) fn hold(&self, held: Held) -> Result<Option<Receipt>, Gone> {
+    /// A task is leased from here; answers the receipt for what it was leased by before. Where the
+    /// connection is another by now, the broker has given the message to someone else, who waits
+    /// until the lease is over.
+    pub(crate) fn hold(&self, held: Held) -> Option<Receipt> {
         let mut inner = self.lock();
         if held.receipt.generation != inner.generation {
-            return Err(Gone);
+            return None;
         }
-        Ok(inner.held.insert(held.task.id, held).map(|before| before.receipt))
+        inner.held.insert(held.task.id, held).map(|before| before.receipt)
     }
 
-    /// Whether this lease is held from here, over a connection that is still there.
-    pub(crate) fn has(&self, lease: &Lease) -> bool {
-        let inner = self.lock();
-        let held = inner.held.get(&lease.task_id);
-        held.is_some_and(|held| held.token == lease.token && held.receipt.is_valid())
-    }
-
-    /// A lease lasts until then; answers whether it is held from here.
-    pub(crate) fn extend(&self, lease: &Lease, until: Timestamp) -> bool {
+    /// A lease lasts until then.
+    pub(crate) fn extend(&self, lease: &Lease, until: Timestamp) {
         let mut inner = self.lock();
-        match inner.held.get_mut(&lease.task_id) {
-            Some(held) if held.token == lease.token => {
-                held.until = until;
-                true
-            }
-            Some(_) | None => false,
+        if let Some(held) = inner.held.get_mut(&lease.task_id)
+            && held.token == lease.token
+        {
+            held.until = until;
         }
     }
 
@@ -227,21 +212,17 @@ impl Deliveries {
     }
 }
 
-/// Messages that are being leased. Those that are left over when it is dropped wait again, as
-/// handed out before: whoever wanted to lease them may have come as far as the record.
+/// Messages that are being leased. Those that are left over when it is dropped wait again.
 pub(crate) struct Taken<'a> {
     from: &'a Deliveries,
     deliveries: VecDeque<Delivery>,
 }
 
 impl Taken<'_> {
-    /// What is to be claimed for them: one claim for each that is a task.
-    pub(crate) fn claims(&self) -> Vec<Claim> {
-        let claim = |delivery: &Delivery| {
-            let task = delivery.task.as_ref().ok()?.clone();
-            Some(Claim { task, again: delivery.again })
-        };
-        self.deliveries.iter().filter_map(claim).collect()
+    /// Those of them that are tasks.
+    pub(crate) fn tasks(&self) -> Vec<NewTask> {
+        let tasks = self.deliveries.iter().filter_map(|delivery| delivery.task.as_ref().ok());
+        tasks.cloned().collect()
     }
 
     pub(crate) fn next(&mut self) -> Option<Delivery> {
@@ -252,9 +233,8 @@ impl Taken<'_> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         let mut inner = self.from.lock();
-        for mut delivery in self.deliveries.drain(..).rev() {
+        for delivery in self.deliveries.drain(..).rev() {
             if delivery.receipt.generation == inner.generation {
-                delivery.again = true;
                 inner.waiting.of(delivery.priority).push_front(delivery);
             }
         }

@@ -24,17 +24,21 @@
 //! # Why each order of steps is safe
 //!
 //! A message is acknowledged last, after the record and after whatever takes its place is
-//! confirmed by the broker. Killed earlier, the broker hands it out again, marked as such, and the
-//! record's answer to the new claim sets right what is left to do:
+//! confirmed by the broker. Killed earlier, the broker hands it out again, and the record's answer
+//! to the new claim sets right what is left to do:
 //!
 //! - killed between *done* in the record and the acknowledgement: the claim is answered
 //!   `Finished`, the message is dropped;
 //! - between *to be tried again at* and the delayed copy, or between the copy and the
-//!   acknowledgement: the claim is answered `NotDue`, the message is put off (again). Of two
-//!   copies the record leases one; the other is answered `Held` or `Finished` and dropped;
+//!   acknowledgement: the claim is answered `NotBefore`, the message is put off (again);
 //! - between *dead* and the copy in `tasks.dead`: dropped as finished; the copy, which is for
 //!   people to look at, is missing, and the record still has the reason;
-//! - while a task is leased: the claim is marked *again*, and whoever had it before is fenced.
+//! - while a task is leased: the claim is answered `NotBefore`, the message is put off until the
+//!   lease is over. Whoever takes the task then fences whoever had it.
+//!
+//! That a message is handed out again says nothing of who has the task: there may be two copies of
+//! it, or its connection was lost, and whoever works on it is well and ends it. So the record alone
+//! decides, and a copy of a task that is held is never dropped: it may be the last.
 //!
 //! Where the record can't be asked, messages stay with this process and are claimed at the next
 //! call.

@@ -136,8 +136,9 @@ impl RabbitQueue {
         }
     }
 
-    /// Ends the connections in good order. Tasks that are leased or were fetched ahead go back to
-    /// the queue at once. Nothing can be done with it afterwards.
+    /// Ends the connections in good order. Tasks that were fetched ahead go back to the queue at once;
+    /// those that are still leased can be had when their leases are over. Nothing can be done with
+    /// it afterwards.
     pub async fn close(&self) {
         self.consumer.moves.finish(FAREWELL).await;
         self.stop.cancel();
@@ -175,15 +176,15 @@ impl RabbitQueue {
         match answer {
             Claimed::Leased(lease) => {
                 let held = Held { receipt, task, token: lease.token, until };
-                let before = self.consumer.deliveries.hold(held).ok()?;
                 // The same task by two messages: one is enough.
-                if let Some(before) = before {
+                if let Some(before) = self.consumer.deliveries.hold(held) {
                     before.acknowledge().await;
                 }
                 return Some(lease);
             }
-            Claimed::Held | Claimed::Finished => receipt.acknowledge().await,
-            Claimed::NotDue(at) => {
+            Claimed::Finished => receipt.acknowledge().await,
+            // Also where another worker has it: that one may have no message any more.
+            Claimed::NotBefore(at) => {
                 moves.push(Move { letter: put_off(task, at, self.clock.now()), receipt });
             }
         }
@@ -245,9 +246,9 @@ impl TaskQueue for RabbitQueue {
         }
         self.consumer.give_back_expired().await;
         let (mut taken, room_left) = self.consumer.deliveries.take(room);
-        let claims = taken.claims();
+        let tasks = taken.tasks();
         let answers =
-            if claims.is_empty() { Vec::new() } else { records.claim(&claims, term).await? };
+            if tasks.is_empty() { Vec::new() } else { records.claim(&tasks, term).await? };
         let (mut answers, until) = (answers.into_iter(), self.clock.now().plus(term));
         let (mut leases, mut moves) = (Vec::new(), Vec::new());
         while let Some(delivery) = taken.next() {
@@ -265,17 +266,12 @@ impl TaskQueue for RabbitQueue {
         lease: &Lease,
         term: Duration,
     ) -> Result<Result<(), LeaseLost>, QueueError> {
-        let records = self.records()?;
-        if !self.consumer.deliveries.has(lease) {
-            return Ok(Err(LeaseLost));
+        let extended = self.records()?.extend(lease, term).await?;
+        match extended {
+            Ok(()) => self.consumer.deliveries.extend(lease, self.clock.now().plus(term)),
+            Err(LeaseLost) => self.acknowledge(lease).await,
         }
-        let extended = records.extend(lease, term).await?;
-        if extended.is_err() {
-            self.acknowledge(lease).await;
-            return Ok(extended);
-        }
-        let until = self.clock.now().plus(term);
-        Ok(if self.consumer.deliveries.extend(lease, until) { Ok(()) } else { Err(LeaseLost) })
+        Ok(extended)
     }
 
     async fn complete(&self, lease: &Lease) -> Result<Result<(), LeaseLost>, QueueError> {

@@ -195,18 +195,22 @@ async fn deleted_queues_are_made_again() {
 }
 
 #[tokio::test]
-async fn a_closed_queue_gives_back_what_it_had() {
+async fn a_closed_queue_gives_back_what_it_had_fetched() {
     let ((settings, raw), record) = (own().await, Record::new().await);
     let (one, other) = (record.on(&settings), record.on(&settings));
     let now = at_once(&record);
     one.enqueue(&[task(1, "a", now), task(2, "b", now)]).await.unwrap();
-    let held = lease(&one).await;
+    let term = Duration::from_secs(2);
+    let held = until("a lease", async || one.lease(&Room::of(1), term).await.ok()?.pop()).await;
+    let over = at_once(&record).plus(term);
     one.close().await;
-    // The one that was leased, too, though its lease would last.
-    let leases = [lease(&other).await, lease(&other).await];
-    let again = leases.iter().find(|lease| lease.task_id == held.task_id).unwrap();
-    assert_eq!(again.attempt, 2);
-    for lease in &leases {
+    // The one that is leased is its worker's until its lease is over.
+    let other_one = lease(&other).await;
+    assert_ne!(other_one.task_id, held.task_id);
+    let again = lease(&other).await;
+    assert_eq!((again.task_id, again.attempt), (held.task_id, 2));
+    assert!(at_once(&record) >= over.minus(Duration::from_millis(100)));
+    for lease in [&other_one, &again] {
         other.complete(lease).await.unwrap().unwrap();
     }
     other.close().await;

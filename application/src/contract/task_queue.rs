@@ -326,7 +326,8 @@ pub async fn the_backlog_is_what_can_be_leased(queue: &dyn TaskQueue, time: &dyn
     assert_eq!(queue.backlog().await.unwrap(), 0);
 }
 
-/// What had to wait and is overdue is found; what was to be done at once, is taken or waits, is not.
+/// What had to wait and is overdue is found, and what was taken and given up; what was to be done at
+/// once, is taken or waits, is not.
 pub async fn what_waited_and_is_overdue_is_found(
     queue: &dyn TaskQueue,
     tasks: &dyn TaskRepository,
@@ -345,6 +346,7 @@ pub async fn what_waited_and_is_overdue_is_found(
     time.pass(Duration::from_secs(2)).await;
     lease(queue, 2).await;
     assert_eq!(overdue(now.plus(Duration::from_secs(2))).await, NOTHING);
+    assert_eq!(overdue(time.now().plus(TERM * 2)).await, [1, 2]);
 }
 
 /// However many lease at once, each task is leased to one of them.

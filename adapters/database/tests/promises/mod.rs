@@ -82,7 +82,6 @@ macro_rules! every_promise {
             );
             task_records::a_claimed_task_is_leased_and_recorded(queue, database);
             task_records::a_task_that_another_holds_is_not_leased(queue, time);
-            task_records::claiming_again_voids_the_lease_from_before(queue);
             task_records::what_is_not_due_or_finished_is_not_leased(queue, time);
             task_records::a_task_claimed_twice_at_once_is_leased_once(queue);
             election::one_leads_at_a_time(shared);

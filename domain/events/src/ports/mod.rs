@@ -17,7 +17,7 @@ pub use election::{Election, ElectionError, Lead};
 pub use ids::IdSource;
 pub use journal::{EventFilter, Journal, JournalError};
 pub use task_queue::{LeaseLost, QueueError, TaskQueue};
-pub use task_records::{Claim, Claimed, TaskRecords};
+pub use task_records::{Claimed, TaskRecords};
 pub use task_repository::{TaskCursor, TaskPage, TaskRepository};
 
 #[cfg(feature = "mock")]

@@ -6,25 +6,14 @@ use async_trait::async_trait;
 
 use crate::{Lease, NewTask, QueueError, TaskQueue, Timestamp};
 
-/// A task that a queue has handed out, and that is to be leased.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    /// The task, as it was handed out.
-    pub task: NewTask,
-    /// Whether it was handed out before, to someone who has lost it since: a lease from then is
-    /// void.
-    pub again: bool,
-}
-
 /// What became of a claim.
 #[derive(Clone, Debug)]
 pub enum Claimed {
     /// The task is leased to whoever claimed it.
     Leased(Lease),
-    /// Another worker has it.
-    Held,
-    /// It is not to be done before this instant.
-    NotDue(Timestamp),
+    /// It can't be had before this instant: its time has not come, or another worker has it until
+    /// then, unless that one renews its lease.
+    NotBefore(Timestamp),
     /// It is done, dead or discarded.
     Finished,
 }
@@ -38,9 +27,8 @@ pub enum Claimed {
 /// Promises:
 /// - a task that is claimed and not known is recorded first, as by [`TaskQueue::enqueue`];
 /// - a claimed task is leased unless another worker holds it, its time has not come, or it is
-///   finished;
-/// - claiming it *again* voids the lease from before: its holder gets
-///   [`LeaseLost`](crate::LeaseLost) and changes nothing;
+///   finished. However often it is handed out, and whatever became of whoever had it: a lease is
+///   void only when it is over;
 /// - there is one answer for each claim, in order; a task that is claimed twice in one call is
 ///   leased once.
 #[async_trait]
@@ -49,5 +37,5 @@ pub trait TaskRecords: TaskQueue {
     ///
     /// # Errors
     /// [`QueueError`]: none was leased.
-    async fn claim(&self, claims: &[Claim], term: Duration) -> Result<Vec<Claimed>, QueueError>;
+    async fn claim(&self, tasks: &[NewTask], term: Duration) -> Result<Vec<Claimed>, QueueError>;
 }

@@ -23,7 +23,7 @@ pub trait TaskRepository: Send + Sync {
     async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError>;
 
     /// At most `limit` tasks that had to wait for their time, and that nobody has taken although it
-    /// was before `before`; longest overdue first.
+    /// was before `before`, or whose lease was over before that; earliest asked for first.
     ///
     /// # Errors
     /// [`QueueError`].
