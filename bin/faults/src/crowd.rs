@@ -1,6 +1,8 @@
 //! A crowd of clients that open, pay and cancel, deposit, withdraw and read, on a few accounts and orders
 //! that they share, and note what they were told.
 
+mod log_reader;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -65,6 +67,29 @@ pub enum Act {
         /// The order.
         order: Order,
     },
+    /// A page of the log is read.
+    ReadLog {
+        /// The position that it begins behind.
+        after: u64,
+    },
+    /// Something is said on a topic.
+    Publish {
+        /// The topic.
+        topic: String,
+        /// What; nobody else says the same.
+        text: String,
+    },
+}
+
+/// An event, as whoever reads the log sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its position.
+    pub position: u64,
+    /// Its stream.
+    pub stream: String,
+    /// Its version there.
+    pub version: u64,
 }
 
 /// An order, as whoever created it tells others of it.
@@ -102,6 +127,15 @@ pub enum Answer {
         /// Its version.
         version: u64,
     },
+    /// What a page of the log had.
+    Log {
+        /// The events.
+        events: Vec<Seen>,
+        /// Whether the page was full, so that there may be more.
+        is_full: bool,
+    },
+    /// There is no such thing.
+    Missing,
     /// Nothing, and it was not asked again: it may have been done, or be done yet.
     Unknown,
 }
@@ -132,6 +166,8 @@ pub struct Crowd {
     pub reads: u32,
     /// Of a hundred commands whose answer was lost, how many are not asked for again.
     pub abandoned: u32,
+    /// How many more clients do nothing but read the log, by position.
+    pub readers: usize,
     /// What its randomness comes from.
     pub seed: u64,
 }
@@ -143,6 +179,9 @@ pub struct Deeds {
     pub all: Vec<Deed>,
     /// The ids of the accounts.
     pub accounts: Vec<String>,
+    /// What was heard on all topics, in this order, by someone who listened from the beginning until
+    /// everything had time to come; `None` where nobody did.
+    pub heard: Option<Vec<String>>,
     /// How often no answer came, or one that the service could not do it now.
     pub interruptions: usize,
     /// The first of them, in words.
@@ -168,11 +207,14 @@ impl Crowd {
     /// Where a command does not come to an outcome, an answer makes no sense, or `meanwhile` fails.
     pub fn run(&self, client: &Client, meanwhile: impl FnOnce() -> Outcome) -> Outcome<Deeds> {
         let mut opener = client.clone();
+        let mut begin = 0;
         let accounts: Vec<String> = (0..self.accounts)
             .map(|number| {
                 let body = json!({ "name": format!("Number {number}"), "currency_code": "EUR" });
                 let key = format!("open-{}-{number}", self.seed);
-                insist(&mut opener, "/accounts", &key, Some(&body))?.expect(201)?.text("account_id")
+                let account = insist(&mut opener, "/accounts", &key, Some(&body))?.expect(201)?;
+                begin = account.position.unwrap_or(begin);
+                account.text("account_id")
             })
             .collect::<Outcome<_>>()?;
         let shared = Shared {
@@ -183,10 +225,11 @@ impl Crowd {
             began: Instant::now(),
         };
         let (ended, happened) = thread::scope(|scope| {
-            let members: Vec<_> = (0..self.clients)
+            let members: Vec<_> = (0..self.clients + self.readers)
                 .map(|number| {
                     let member = Member::new(&shared, client.starting_at(number), number);
-                    scope.spawn(move || member.run())
+                    let reads = number >= self.clients;
+                    scope.spawn(move || if reads { member.follow(begin) } else { member.run() })
                 })
                 .collect();
             let happened = meanwhile();
@@ -202,7 +245,7 @@ impl Crowd {
             deeds.longest = deeds.longest.max(member.longest);
         }
         happened?;
-        let mut last = Member::new(&shared, client.clone(), self.clients);
+        let mut last = Member::new(&shared, client.clone(), self.clients + self.readers);
         last.read_everything(&deeds.orders())?;
         deeds.all.extend(last.deeds.all);
         deeds.accounts = accounts;
@@ -322,6 +365,10 @@ impl<'a> Member<'a> {
                 (format!("/accounts/{}", account(number)), None)
             }
             Act::ReadOrder { order } => (format!("/orders/{}", order.id), None),
+            Act::ReadLog { after } => (log_reader::path(*after), None),
+            Act::Publish { topic, text } => {
+                ("/notifications".to_owned(), Some(json!({ "topic": topic, "message": text })))
+            }
         }
     }
 
@@ -428,13 +475,16 @@ fn answer(act: &Act, reply: &Reply) -> Outcome<Answer> {
             Ok(Answer::Order { status: reply.text("status")?, version: version()? })
         }
         (Act::Deposit { .. } | Act::Withdraw { .. }, 201)
-        | (Act::Pay { .. } | Act::Cancel { .. }, 204) => {
+        | (Act::Pay { .. } | Act::Cancel { .. }, 204)
+        | (Act::Publish { .. }, 202) => {
             Ok(Answer::Done { position: reply.position.ok_or_else(unexpected)?, id: None })
         }
         (Act::Create { .. }, 201) => Ok(Answer::Done {
             position: reply.position.ok_or_else(unexpected)?,
             id: Some(reply.text("order_id")?),
         }),
+        (Act::ReadLog { .. }, 200) => log_reader::answer(reply),
+        (_, 404) => Ok(Answer::Missing),
         (Act::Withdraw { .. } | Act::Pay { .. } | Act::Cancel { .. }, 409) => {
             Ok(Answer::Refused(reply.problem().to_owned()))
         }

@@ -1,6 +1,5 @@
 //! A subscriber of Redis that is not of Daybook's making.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +12,7 @@ use crate::error::{Outcome, ensure};
 /// Hears what is said on the channels of notifications, until the value is dropped or Redis is gone.
 pub struct Listener {
     stream: TcpStream,
-    heard: Arc<Mutex<BTreeSet<String>>>,
+    heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Listener {
@@ -28,20 +27,20 @@ impl Listener {
         // What is said after this is heard.
         let subscribed = lines.by_ref().take(6).collect::<Result<Vec<_>, _>>()?;
         ensure(subscribed.last().is_some_and(|line| line == ":1"), || format!("{subscribed:?}"))?;
-        let heard = Arc::new(Mutex::new(BTreeSet::new()));
+        let heard = Arc::new(Mutex::new(Vec::new()));
         let hearing = Arc::clone(&heard);
         // The reply's own words are among what it hears; nobody asks for those.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                hearing.lock().unwrap_or_else(PoisonError::into_inner).insert(line);
+                hearing.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
         Ok(Self { stream, heard })
     }
 
-    /// Whether this was said.
-    pub fn has_heard(&self, text: &str) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).contains(text)
+    /// What was said since this was last asked.
+    pub fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -136,10 +136,10 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.counts.iter().map(|(what, count)| format!("{count} {what}"));
-        let longest = self
-            .longest
-            .iter()
+        let counts = self.counts.iter().filter(|(_, count)| *count > 0);
+        let counts = counts.map(|(what, count)| format!("{count} {what}"));
+        let longest = self.longest.iter().filter(|(_, time)| !time.is_zero());
+        let longest = longest
             .map(|(what, time)| format!("{what} at most {:.0} ms", time.as_secs_f64() * 1000.0));
         let remark = self.remark.iter().map(|text| format!("such as: {text}"));
         f.write_str(&counts.chain(longest).chain(remark).collect::<Vec<_>>().join(", "))
@@ -157,6 +157,7 @@ mod tests {
             tally.add("kills", count);
             tally.time("answers", Duration::from_millis(millis));
         }
+        tally.add("cuts", 0);
         assert_eq!(tally.to_string(), "5 kills, answers at most 9 ms");
         assert!(tally.must_have("kills").is_ok() && tally.must_have("cuts").is_err());
     }

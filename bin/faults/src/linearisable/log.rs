@@ -16,6 +16,8 @@ pub(super) struct Event {
     pub(super) cents: i64,
     /// The order that it is about.
     pub(super) order: Option<String>,
+    /// What was said.
+    pub(super) text: Option<String>,
 }
 
 /// Streams by their names, each from its first event on.
@@ -31,10 +33,14 @@ impl Log {
         let mut log = Self::default();
         for json in events {
             let (stream, version, event) = read(json)?;
+            let last = log.by_position.last_key_value().map(|(position, _)| *position);
+            ensure(last.is_none_or(|last| event.position == last + 1), || {
+                format!("a gap or a repetition in the log: {json} behind {last:?}")
+            })?;
+            log.by_position.insert(event.position, (stream.clone(), version));
             let place = log.streams.entry(stream.clone()).or_default();
             // Streams that are older than this part of the log are nobody's concern here.
             if version == place.len() as u64 + 1 {
-                log.by_position.insert(event.position, (stream, version));
                 place.push(event);
             } else {
                 ensure(place.is_empty(), || format!("a gap or a repetition in {stream}: {json}"))?;
@@ -78,6 +84,7 @@ fn read(json: &Value) -> Outcome<(String, u64, Event)> {
     };
     let order = text("order_id")
         .or_else(|| data.get("order_id").and_then(Value::as_str).map(str::to_owned));
-    let event = Event { position: number("position")?, kind, cents, order };
+    let text_of = data.get("message").and_then(Value::as_str).map(str::to_owned);
+    let event = Event { position: number("position")?, kind, cents, order, text: text_of };
     Ok((text("stream").ok_or_else(unreadable)?, number("version")?, event))
 }

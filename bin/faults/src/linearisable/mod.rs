@@ -10,10 +10,14 @@
 //!   that nobody asked for; what was never answered is there at most once;
 //! - every read shows what the log says of its version;
 //! - every refusal was right in some state that it may have seen;
-//! - what began after something else had ended saw that, or something later.
+//! - what began after something else had ended saw that, or something later;
+//! - whoever reads the log by position saw every event of it, and no end of it before something that was
+//!   acknowledged by then;
+//! - whoever listens heard every notification, those of a topic in their order.
 
 mod log;
 mod object;
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +57,11 @@ pub fn check(deeds: &Deeds, events: &[Value]) -> Outcome<usize> {
                 saw(&mut objects, &name, deed, *version, |state| state.status.name() == status)?;
             }
             Answer::Refused(reason) => refused(&mut objects, deeds, deed, reason)?,
+            // Nobody knows of anything before it was acknowledged.
+            Answer::Missing => {
+                return Err(Failure::new(format!("acknowledged before, and missing: {deed:?}")));
+            }
+            Answer::Log { .. } => {}
         }
     }
     unknown.sort_by_key(|deed| deed.asked);
@@ -66,6 +75,8 @@ pub fn check(deeds: &Deeds, events: &[Value]) -> Outcome<usize> {
         wrote(&mut objects, &log, deed, &effect, false);
     }
     objects.values_mut().try_for_each(Object::check)?;
+    order::check_readers(deeds, &log)?;
+    order::check_listener(deeds)?;
     Ok(objects.len())
 }
 
@@ -182,7 +193,12 @@ fn may_be(deed: &Deed, effect: &Effect, deeds: &Deeds, log: &Log) -> bool {
                     event.kind == "OrderRefundCredited" && event.cents == order.cents
                 })
         }
-        Act::ReadAccount { .. } | Act::ReadOrder { .. } => false,
+        Act::Publish { topic, text } => {
+            head.kind == "NotificationPublished"
+                && stream == format!("notification-{topic}")
+                && head.text.as_ref() == Some(text)
+        }
+        Act::ReadAccount { .. } | Act::ReadOrder { .. } | Act::ReadLog { .. } => false,
     }
 }
 
@@ -194,7 +210,9 @@ fn unclaimed(log: &Log, claimed: &BTreeSet<u64>) -> Vec<Effect> {
             let is_head = !matches!(
                 event.kind.as_str(),
                 "AccountOpened" | "OrderPaymentDebited" | "OrderRefundCredited"
-            ) && (name.starts_with("order-") || name.starts_with("account-"));
+            ) && ["order-", "account-", "notification-"]
+                .iter()
+                .any(|kind| name.starts_with(kind));
             if !is_head || claimed.contains(&event.position) {
                 continue;
             }

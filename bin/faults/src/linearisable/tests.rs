@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::crowd::Order;
+use crate::crowd::{Order, Seen};
 use crate::money::decimal;
 
 /// A log that is put together event by event, and what clients were told.
@@ -61,6 +61,27 @@ impl Story {
     fn told(&mut self, client: usize, times: (u64, u64), cents: i64, version: u64) {
         let answer = Answer::Account { cents, version };
         self.deed(client, times, Act::ReadAccount { account: 0 }, answer);
+    }
+
+    /// Someone reads the log behind a position, and sees the events at these.
+    fn read(&mut self, client: usize, times: (u64, u64), after: u64, positions: &[u64]) {
+        let seen = |position: &u64| {
+            let event = self.events.get(usize::try_from(*position).unwrap() - 1).unwrap();
+            let stream = event["stream"].as_str().unwrap().to_owned();
+            Seen { position: *position, stream, version: event["version"].as_u64().unwrap() }
+        };
+        let events = positions.iter().map(seen).collect();
+        let answer = Answer::Log { events, is_full: false };
+        self.deed(client, times, Act::ReadLog { after }, answer);
+    }
+
+    /// Something is said, with the next position.
+    fn said(&mut self, times: (u64, u64), text: &str, version: u64) {
+        let data = json!({ "message": text });
+        self.event("NotificationPublished", "notification-t", version, &data);
+        let act = Act::Publish { topic: "t".to_owned(), text: text.to_owned() };
+        let position = u64::try_from(self.events.len()).unwrap();
+        self.deed(0, times, act, done(position));
     }
 
     #[track_caller]
@@ -215,4 +236,99 @@ fn no_account_is_overdrawn() {
     story.event("MoneyWithdrawn", "account-a", 3, &data);
     story.deed(1, (5, 6), Act::Withdraw { account: 0, cents: 101 }, done(3));
     story.fails("overdrawn");
+}
+
+/// With deposits at 3 and 4, acknowledged between 10 and 20 and between 30 and 40.
+fn longer_story() -> Story {
+    let mut story = Story::new();
+    for (version, times) in [(3, (10, 20)), (4, (30, 40))] {
+        story.deposit(version);
+        story.deed(0, times, deposit(), done(version));
+    }
+    story
+}
+
+#[test]
+fn who_reads_the_log_sees_all_of_it() {
+    let mut story = longer_story();
+    story.read(1, (5, 6), 1, &[2]);
+    story.read(1, (15, 16), 2, &[]);
+    story.read(1, (21, 22), 2, &[3]);
+    story.read(1, (35, 36), 3, &[4]);
+    story.read(2, (41, 42), 0, &[1, 2, 3, 4]);
+    story.passes();
+}
+
+#[test]
+fn who_reads_the_log_misses_nothing() {
+    let mut story = longer_story();
+    story.read(1, (41, 42), 1, &[2, 4]);
+    story.fails("behind 2");
+
+    let mut story = longer_story();
+    story.read(1, (41, 42), 1, &[3, 4]);
+    story.fails("behind 1");
+
+    let mut story = longer_story();
+    story.read(1, (41, 42), 4, &[4]);
+    story.fails("behind 4");
+}
+
+#[test]
+fn the_log_does_not_end_before_what_others_were_told_of() {
+    let mut story = longer_story();
+    story.read(1, (21, 22), 1, &[2]);
+    story.fails("it ends at 2, though client 0 was told of 3");
+
+    let mut story = longer_story();
+    story.read(1, (31, 32), 2, &[3, 4]);
+    story.read(2, (33, 34), 2, &[3]);
+    story.fails("it ends at 3, though client 1 was told of 4");
+}
+
+#[test]
+fn a_page_of_the_log_is_what_the_log_is() {
+    let mut story = longer_story();
+    story.read(1, (41, 42), 3, &[4]);
+    if let Some(Deed { answer: Answer::Log { events, .. }, .. }) = story.deeds.all.last_mut() {
+        events.first_mut().unwrap().version = 9;
+    }
+    story.fails("where the log has");
+
+    let mut story = longer_story();
+    story.read(1, (21, 22), 2, &[3, 4]);
+    story.fails("asked for later");
+}
+
+#[test]
+fn a_gap_in_the_log_is_found() {
+    let mut story = longer_story();
+    story.events.remove(2);
+    story.fails("a gap or a repetition");
+}
+
+#[test]
+fn what_was_acknowledged_is_not_missing() {
+    let mut story = Story::new();
+    story.deed(1, (5, 6), Act::ReadAccount { account: 0 }, Answer::Missing);
+    story.fails("acknowledged before, and missing");
+}
+
+#[test]
+fn who_listens_hears_everything_in_order() {
+    let mut story = Story::new();
+    story.said((10, 20), "one", 1);
+    story.said((21, 30), "two", 2);
+    story.said((31, 40), "three", 3);
+    let heard = |texts: &[&str]| Some(texts.iter().map(|&text| text.to_owned()).collect());
+    story.passes();
+    story.deeds.heard = heard(&["one", "two", "other", "three"]);
+    story.passes();
+    // At least once: a relay that takes over begins a little before where the last one was.
+    story.deeds.heard = heard(&["one", "two", "one", "two", "three"]);
+    story.passes();
+    story.deeds.heard = heard(&["one", "three", "two"]);
+    story.fails("before what it follows");
+    story.deeds.heard = heard(&["one", "three"]);
+    story.fails("1 of 3 notifications were not heard");
 }

@@ -59,7 +59,7 @@ fn run(run: &Run) -> Outcome<Tally> {
     let began = Instant::now();
     let mut longest = Duration::ZERO;
     let mut commands = 0;
-    while !listening.has_heard("the end of the backlog") {
+    while !listening.heard().iter().any(|text| text == "the end of the backlog") {
         ensure(began.elapsed() < DRAINED_WITHIN, || "the backlog was not drained".to_owned())?;
         let sent = Instant::now();
         let key = format!("beside-{commands}");

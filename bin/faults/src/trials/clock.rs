@@ -54,7 +54,14 @@ fn jumped(run: &Run, rounds: u32, site: &mut Site, tally: &mut Tally) -> Outcome
     let client = Client::register(&addresses, "ada@example.com")?;
     let mut checks = Checks::default();
     run.rounds(rounds, |round| {
-        let crowd = Crowd { clients: 24, accounts: 4, reads: 40, abandoned: 0, seed: round.seed };
+        let crowd = Crowd {
+            clients: 24,
+            accounts: 4,
+            reads: 40,
+            abandoned: 0,
+            readers: 1,
+            seed: round.seed,
+        };
         let deeds = crowd.run(&client, || {
             for _ in 0..6 {
                 jump(&clocks, round, tally)?;

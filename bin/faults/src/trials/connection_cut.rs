@@ -51,7 +51,14 @@ fn cut(run: &Run, site: &Site, proxy: &Proxy, client: &Client) -> Outcome<Tally>
     let mut tally = Tally::default();
     let mut checks = Checks::default();
     run.rounds(run.dose, |round| {
-        let crowd = Crowd { clients: 48, accounts: 3, reads: 20, abandoned: 20, seed: round.seed };
+        let crowd = Crowd {
+            clients: 48,
+            accounts: 3,
+            reads: 20,
+            abandoned: 20,
+            readers: 1,
+            seed: round.seed,
+        };
         let deeds = crowd.run(client, || {
             round.wait(50, 150);
             hurt(proxy, round);

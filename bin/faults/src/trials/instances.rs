@@ -27,7 +27,14 @@ fn run(run: &Run) -> Outcome<Tally> {
     let client = Client::register(&addresses, "ada@example.com")?;
     let mut checks = Checks::default();
     run.rounds(run.dose, |round| {
-        let crowd = Crowd { clients: 48, accounts: 4, reads: 40, abandoned: 10, seed: round.seed };
+        let crowd = Crowd {
+            clients: 48,
+            accounts: 4,
+            reads: 40,
+            abandoned: 10,
+            readers: 1,
+            seed: round.seed,
+        };
         let at = round.number as usize % addresses.len();
         let deeds = crowd.run(&client, || {
             let place = instances.get_mut(at).ok_or_else(|| Failure::new("no place"))?;

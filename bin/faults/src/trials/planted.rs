@@ -1,6 +1,7 @@
-//! Trials of the trials: a fault is planted, and a trial has to find it.
+//! Trials of the trials: a fault is planted, and the checker of histories has to find it.
 
 use super::{readers, redis, relay, service_killed};
+use crate::check::UNEXPLAINED;
 use crate::error::{Failure, Outcome, ensure};
 use crate::planted::{Plant, leave_out_the_lock};
 use crate::run::{Run, Tally, Trial};
@@ -35,7 +36,7 @@ fn planted(run: &Run, plant: Plant) -> Outcome<Tally> {
         let found = (0..ATTEMPTS).find_map(|attempt| {
             let seed = round.seed.wrapping_add(u64::from(attempt));
             tally.add("runs with the fault", 1);
-            find(plant, seed).err()
+            find(plant, seed).err().filter(|failure| failure.to_string().contains(UNEXPLAINED))
         });
         let found = found.ok_or_else(|| Failure::new(format!("{} was not found", plant.name())))?;
         tally.add("times found", 1);
@@ -46,7 +47,10 @@ fn planted(run: &Run, plant: Plant) -> Outcome<Tally> {
 }
 
 fn first_line(failure: &Failure) -> String {
-    failure.to_string().lines().next().unwrap_or_default().chars().take(200).collect()
+    let text = failure.to_string();
+    let found = text.split_once(UNEXPLAINED).map_or(text.as_str(), |(_, found)| found);
+    let found = found.trim_start_matches([':', ' ']);
+    found.lines().next().unwrap_or_default().chars().take(200).collect()
 }
 
 /// A short run of the trial that is to fail.

@@ -38,7 +38,14 @@ fn rebuilt(run: &Run, rounds: u32, site: &Site, tally: &mut Tally) -> Outcome {
     let mut checks = Checks::default();
     let (mut killed, mut ended) = (0, 0);
     run.rounds(rounds, |round| {
-        let crowd = Crowd { clients: 16, accounts: 4, reads: 30, abandoned: 0, seed: round.seed };
+        let crowd = Crowd {
+            clients: 16,
+            accounts: 4,
+            reads: 30,
+            abandoned: 0,
+            readers: 1,
+            seed: round.seed,
+        };
         let deeds = crowd.run(&client, || {
             round.wait(50, 150);
             let mut rebuild = site.begin(&["rebuild", "--database-url", site.database()])?;

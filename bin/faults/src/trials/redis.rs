@@ -50,7 +50,14 @@ pub(crate) fn stale_reads(
         .collect();
     let mut checks = Checks::default();
     run.rounds(run.dose, |round| {
-        let crowd = Crowd { clients: 24, accounts: 2, reads: 75, abandoned: 0, seed: round.seed };
+        let crowd = Crowd {
+            clients: 24,
+            accounts: 2,
+            reads: 75,
+            abandoned: 0,
+            readers: 1,
+            seed: round.seed,
+        };
         let deeds = crowd.run(&client, || {
             round.wait(100, 200);
             hurt(round)?;

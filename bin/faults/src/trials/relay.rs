@@ -1,14 +1,16 @@
 //! The instance whose relay leads dies; another takes over.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::check::Checks;
 use crate::client::Client;
-use crate::crowd::insist;
-use crate::error::{Failure, Outcome, ensure};
+use crate::crowd::{Act, Answer, Deed, Deeds, insist};
+use crate::error::{Failure, Outcome};
 use crate::listener::Listener;
 use crate::run::{Round, Run, Tally, Trial};
 use crate::site::{Engines, Process, Servers, Site, free_address};
@@ -65,35 +67,41 @@ pub(crate) fn all_heard(
     let client = Client::register(&addresses, "ada@example.com")?;
     let listener = Listener::new(&servers.redis)?;
     let each = run.size(200, 60);
+    let mut checks = Checks::default();
     run.rounds(run.dose, |round| {
-        let said: Vec<String> =
-            (0..PUBLISHERS * each).map(|number| format!("{:x}-{number}", round.seed)).collect();
-        thread::scope(|scope| {
-            let publishing: Vec<_> = said
-                .chunks(each)
-                .enumerate()
-                .map(|(number, texts)| {
+        let began = Instant::now();
+        let mut deeds = thread::scope(|scope| {
+            let publishing: Vec<_> = (0..PUBLISHERS)
+                .map(|number| {
                     let client = client.starting_at(number);
                     // Topics are streams: on one, instances would wait for each other.
-                    scope.spawn(move || publish(client, &format!("topic-{number}"), texts))
+                    let topic = format!("{:x}-{number}", round.seed);
+                    scope.spawn(move || publish(client, number, &topic, each, began))
                 })
                 .collect();
             let hurt = hurt(round, &mut instances);
+            let mut deeds = Deeds::default();
             for client in publishing {
-                client.join().map_err(|_| Failure::new("a client panicked"))??;
+                let published = client.join().map_err(|_| Failure::new("a client panicked"))??;
+                deeds.all.extend(published);
             }
-            hurt
+            hurt.map(|()| deeds)
         })?;
         let published = Instant::now();
-        while let Some(missing) = said.iter().find(|text| !listener.has_heard(text)) {
-            ensure(published.elapsed() < HEARD_WITHIN, || {
-                let count = said.iter().filter(|text| !listener.has_heard(text)).count();
-                format!("{count} of {} notifications were not heard, {missing} first", said.len())
-            })?;
+        let mut missing: HashSet<&str> = deeds.all.iter().filter_map(text).collect();
+        let mut heard = Vec::new();
+        while !missing.is_empty() && published.elapsed() < HEARD_WITHIN {
             thread::sleep(Duration::from_millis(10));
+            let new = listener.heard();
+            for text in &new {
+                missing.remove(text.as_str());
+            }
+            heard.extend(new);
         }
         tally.time("the last was heard after", published.elapsed());
-        tally.add("notifications heard", said.len());
+        tally.add("notifications acknowledged", deeds.all.len());
+        deeds.heard = Some(heard);
+        checks.round(&deeds, &client, &mut tally)?;
         tally.add("rounds", 1);
         Ok(())
     })?;
@@ -102,10 +110,27 @@ pub(crate) fn all_heard(
     Ok(tally)
 }
 
-fn publish(mut client: Client, topic: &str, texts: &[String]) -> Outcome {
-    for text in texts {
+fn text(deed: &Deed) -> Option<&str> {
+    if let Act::Publish { text, .. } = &deed.act { Some(text) } else { None }
+}
+
+/// Says so many things on a topic, one after the other.
+fn publish(
+    mut client: Client,
+    number: usize,
+    topic: &str,
+    each: usize,
+    began: Instant,
+) -> Outcome<Vec<Deed>> {
+    let say = |said: usize| {
+        let (topic, text) = (topic.to_owned(), format!("{topic}-{said}"));
         let body = json!({ "message": text, "topic": topic });
-        insist(&mut client, "/notifications", text, Some(&body))?.expect(202)?;
-    }
-    Ok(())
+        let asked = began.elapsed();
+        let reply = insist(&mut client, "/notifications", &text, Some(&body))?.expect(202)?;
+        let position = reply.position.ok_or_else(|| Failure::new("said without a position"))?;
+        let answer = Answer::Done { position, id: None };
+        let act = Act::Publish { topic, text };
+        Ok(Deed { client: number, act, asked, answered: began.elapsed(), answer })
+    };
+    (0..each).map(say).collect()
 }

@@ -85,7 +85,14 @@ fn under_load(
     let mut checks = Checks::default();
     let mut tasks = 0;
     run.rounds(run.dose, |round| {
-        let crowd = Crowd { clients: 32, accounts: 4, reads: 40, abandoned: 5, seed: round.seed };
+        let crowd = Crowd {
+            clients: 32,
+            accounts: 4,
+            reads: 40,
+            abandoned: 5,
+            readers: 1,
+            seed: round.seed,
+        };
         let deeds = crowd.run(&client, || {
             round.wait(50, 200);
             let before = request_tasks(&client, round.seed, "before")?;

@@ -37,7 +37,14 @@ pub(crate) fn killed(run: &Run, rounds: u32, site: &Site, tally: &mut Tally) -> 
     let client = Client::register(&[address], "ada@example.com")?;
     let mut checks = Checks::default();
     run.rounds(rounds, |round| {
-        let crowd = Crowd { clients: 64, accounts: 4, reads: 30, abandoned: 10, seed: round.seed };
+        let crowd = Crowd {
+            clients: 64,
+            accounts: 4,
+            reads: 30,
+            abandoned: 10,
+            readers: 1,
+            seed: round.seed,
+        };
         let deeds = crowd.run(&client, || {
             round.wait(50, 300);
             instance.take().ok_or_else(|| Failure::new("no instance"))?.kill()?;

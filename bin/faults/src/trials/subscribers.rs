@@ -174,7 +174,14 @@ fn run(run: &Run) -> Outcome<Tally> {
         .collect();
     let mut checks = Checks::default();
     run.rounds(run.dose, |round| {
-        let crowd = Crowd { clients: 4, accounts: 2, reads: 30, abandoned: 0, seed: round.seed };
+        let crowd = Crowd {
+            clients: 4,
+            accounts: 2,
+            reads: 30,
+            abandoned: 0,
+            readers: 1,
+            seed: round.seed,
+        };
         let deeds = crowd.run(&client, || {
             round.wait(50, 150);
             match round.number as usize % 4 {
