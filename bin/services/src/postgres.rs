@@ -16,6 +16,11 @@ use crate::{ServiceError, find, folder, port};
 const WHAT: &str = "PostgreSQL";
 const OLDEST: u32 = 15;
 const WITHIN: Duration = Duration::from_secs(90);
+/// The name of the folder that has a file system of its own, where one has.
+const ROOM: &str = "room";
+/// Mounts it, and becomes the rest of the command line, as an account that is not root.
+const IN_SMALL_ROOM: &str = "mount -t tmpfs -o size=$0 tmpfs \"$1\" && shift && \
+    exec unshare --user --map-user=1000 --map-group=1000 \"$@\"";
 
 /// Where packages put each major version beside the others.
 const PLACES: [(&str, &str, &str); 6] = [
@@ -49,7 +54,33 @@ impl Postgres {
     /// # Errors
     /// Where PostgreSQL is not installed or does not start.
     pub fn start() -> Result<Self, ServiceError> {
-        start(&[], None)
+        start(&[], None, None)
+    }
+
+    /// Starts one whose tables have a file system of their own with room for so many bytes;
+    /// [`room`](Self::room) is the way to it. The write-ahead log is elsewhere. Killed, it has lost
+    /// its tables.
+    ///
+    /// # Errors
+    /// Where PostgreSQL is not installed, or does not start, which it does not where nobody but root
+    /// may mount file systems.
+    pub fn start_in_small_room(bytes: u64) -> Result<Self, ServiceError> {
+        start(&[], None, Some(bytes))
+    }
+
+    /// Where others find the folder that its tables are in.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn room(&self) -> Result<PathBuf, ServiceError> {
+        let pid = self.pid()?.ok_or_else(|| ServiceError::Failed {
+            what: WHAT,
+            problem: "does not run",
+            log: String::new(),
+        })?;
+        let folder = self.folder().join(ROOM);
+        let inside = folder.strip_prefix("/").unwrap_or(&folder);
+        Ok(Path::new("/proc").join(pid.to_string()).join("root").join(inside))
     }
 
     /// Starts one with more settings, such as `[("max_connections", "10")]`.
@@ -59,7 +90,7 @@ impl Postgres {
     /// # Errors
     /// Where PostgreSQL is not installed or does not start.
     pub fn start_with(settings: &[(&str, &str)]) -> Result<Self, ServiceError> {
-        start(settings, None)
+        start(settings, None, None)
     }
 
     /// Starts one that asks the superuser `postgres` for this password.
@@ -67,7 +98,7 @@ impl Postgres {
     /// # Errors
     /// Where PostgreSQL is not installed or does not start, or the password has more than one line.
     pub fn start_with_password(password: &str) -> Result<Self, ServiceError> {
-        start(&[], Some(password))
+        start(&[], Some(password), None)
     }
 
     /// Such as `postgres://postgres@127.0.0.1:15432/postgres`, with the password where it has one.
@@ -103,13 +134,18 @@ impl Drop for Postgres {
     }
 }
 
-fn start(settings: &[(&str, &str)], password: Option<&str>) -> Result<Postgres, ServiceError> {
+fn start(
+    settings: &[(&str, &str)],
+    password: Option<&str>,
+    room: Option<u64>,
+) -> Result<Postgres, ServiceError> {
     let programs = programs().ok_or(MISSING)?;
     let psql = psql_of(&programs).ok_or(MISSING)?;
     port::retry(|| {
         let port = port::free()?;
         let folder = folder::new("postgres")?;
-        let account = Account::instead_of_root(folder.path())?;
+        // In a room of its own nobody is root.
+        let account = if room.is_none() { Account::instead_of_root(folder.path())? } else { None };
         let secret = folder.path().join("password");
         fs::write(&secret, password.unwrap_or("unused"))
             .map_err(ServiceError::system("writing a file"))?;
@@ -118,10 +154,19 @@ fn start(settings: &[(&str, &str)], password: Option<&str>) -> Result<Postgres, 
             account.own(&secret)?;
         }
         let mut command = account.map(Account::prefix).unwrap_or_default();
+        let (mut data, mut wal) = (folder.path().join("data"), OsString::new());
+        if let Some(bytes) = room {
+            let room = folder.path().join(ROOM);
+            fs::create_dir(&room).map_err(ServiceError::system("making a folder"))?;
+            (data, wal) = (room.join("data"), folder.path().join("wal").into());
+            command.extend(["unshare", "--user", "--map-root-user", "--mount"].map(Into::into));
+            command.extend(["/bin/sh", "-c", IN_SMALL_ROOM].map(Into::into));
+            command.extend([bytes.to_string().into(), room.into()]);
+        }
         command.extend(["/bin/sh", "-c", include_str!("postgres.sh"), "postgres"].map(Into::into));
-        command.extend([programs.clone().into(), folder.path().join("data").into()]);
+        command.extend([programs.clone().into(), data.into()]);
         command.push(if password.is_some() { "scram-sha-256" } else { "trust" }.into());
-        command.push(secret.into());
+        command.extend([secret.into(), wal]);
         command.extend(options(port, settings));
         let plan = Plan {
             folder: Some(folder.path().into()),

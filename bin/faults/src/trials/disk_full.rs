@@ -3,21 +3,23 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use daybook_services::{Postgres, Redis};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Reply, lost};
 use crate::crowd::insist;
 use crate::error::{Failure, Outcome, ensure};
 use crate::run::{Run, Tally, Trial};
-use crate::site::{Process, Site, free_address};
+use crate::site::{Process, Servers, Site, free_address};
 
 pub(super) const TRIAL: Trial = Trial {
     name: "r7",
-    title: "the disk is full, on SQLite: 503, nothing acknowledged is missing, and it recovers",
-    short: 5,
+    title: "the disk is full, on SQLite and Postgres: 503, nothing is lost, and it recovers",
+    short: 6,
     full: 30,
     run,
 };
@@ -35,15 +37,52 @@ fn run(run: &Run) -> Outcome<Tally> {
         return Ok(Tally::skipped(format!("no file system can be mounted here: {reason}")));
     }
     let mut tally = Tally::default();
+    let half = run.dose.div_ceil(2);
+    on_sqlite(run, half, &mut tally).map_err(|failure| failure.at("on SQLite"))?;
+    on_postgres(run, run.dose - half, &mut tally).map_err(|failure| failure.at("on Postgres"))?;
+    Ok(tally)
+}
+
+fn on_sqlite(run: &Run, rounds: u32, tally: &mut Tally) -> Outcome {
     let site = Site::embedded()?;
     let address = free_address()?;
     let args = ["serve", "--listen", &address.to_string()];
     let instance = site.begin_in_small_room(ROOM, &args)?.ready()?;
     let ballast = instance.inside(&site.folder().join("ballast"));
+    filled(run, rounds, address, &ballast, tally)?;
+    take_out(&site, &instance)?;
+    site.verify()
+}
+
+/// The tables' disk is full; that of the write-ahead log is another. Where that one is full, the server
+/// ends, as if it were killed.
+fn on_postgres(run: &Run, rounds: u32, tally: &mut Tally) -> Outcome {
+    let servers = Servers {
+        postgres: Postgres::start_in_small_room(ROOM)?,
+        redis: Redis::start()?,
+        rabbitmq: None,
+    };
+    let site = Site::on(&servers)?;
+    let address = free_address()?;
+    let instance = site.serve(address)?;
+    let ballast: PathBuf = servers.postgres.room()?.join("ballast");
+    filled(run, rounds, address, &ballast, tally)?;
+    drop(instance);
+    site.verify()
+}
+
+/// Fills the disk that the ballast is on, and makes room again, so many times.
+fn filled(
+    run: &Run,
+    rounds: u32,
+    address: SocketAddr,
+    ballast: &Path,
+    tally: &mut Tally,
+) -> Outcome {
     let mut client = Client::register(&[address], "ada@example.com")?;
     let (order, mut acknowledged) = (large_order(), Vec::new());
-    run.rounds(run.dose, |round| {
-        fill(&ballast)?;
+    run.rounds(rounds, |round| {
+        fill(ballast)?;
         // What was written before is written over first.
         let mut refused = Vec::new();
         for number in 0_usize.. {
@@ -60,7 +99,7 @@ fn run(run: &Run) -> Outcome<Tally> {
             ensure(number < COMMANDS, || "a full disk was not noticed".to_owned())?;
         }
         tally.add("refused with 503", refused.len());
-        fs::remove_file(&ballast)?;
+        fs::remove_file(ballast)?;
         let began = Instant::now();
         let again = format!("again-{}", round.seed);
         loop {
@@ -80,7 +119,7 @@ fn run(run: &Run) -> Outcome<Tally> {
         }
         Ok(())
     })?;
-    tally.add("disks filled", run.dose as usize);
+    tally.add("disks filled", rounds as usize);
     let orders = client.pages("/orders?limit=1000")?;
     let there: BTreeSet<_> = orders.iter().filter_map(|order| order.get("id")?.as_str()).collect();
     let missing = acknowledged.iter().filter(|id| !there.contains(id.as_str())).count();
@@ -88,8 +127,7 @@ fn run(run: &Run) -> Outcome<Tally> {
         format!("{missing} of {} orders are missing, {} are there", acknowledged.len(), there.len())
     })?;
     tally.add("orders acknowledged, all there", acknowledged.len());
-    verify(&site, &instance)?;
-    Ok(tally)
+    Ok(())
 }
 
 fn create(client: &mut Client, key: &str, order: &Value) -> Outcome<Reply> {
@@ -112,8 +150,8 @@ fn fill(ballast: &Path) -> Outcome {
     Ok(())
 }
 
-/// The database is where only the process sees it: a copy is verified.
-fn verify(site: &Site, instance: &Process) -> Outcome {
+/// Copies the database from where only the process sees it to where the site has it.
+fn take_out(site: &Site, instance: &Process) -> Outcome {
     let database = site.folder().join("daybook.db");
     for name in ["daybook.db", "daybook.db-wal"] {
         let inside = instance.inside(&site.folder().join(name));
@@ -121,5 +159,5 @@ fn verify(site: &Site, instance: &Process) -> Outcome {
             fs::copy(inside, database.with_file_name(name))?;
         }
     }
-    site.verify()
+    Ok(())
 }
