@@ -10,6 +10,7 @@ pub mod check;
 pub mod client;
 pub mod crowd;
 pub mod error;
+pub mod leftovers;
 pub mod linearisable;
 pub mod listener;
 mod money;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use daybook_faults::run::{Run, Trial};
-use daybook_faults::trials;
+use daybook_faults::{leftovers, trials};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::Rng;
 
@@ -50,6 +50,10 @@ fn main() -> ExitCode {
     }
     if chosen.is_empty() {
         chosen.extend(trials::all());
+    }
+    if let Err(error) = leftovers::end_with_signals() {
+        eprintln!("faults: {error}");
+        return ExitCode::FAILURE;
     }
     let seed = cli.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     eprintln!("faults: seed {seed}");

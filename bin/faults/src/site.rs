@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::error::{Failure, Outcome, ensure};
+use crate::leftovers::{self, held};
 
 /// How long a process may take to begin or to end.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -234,7 +236,9 @@ pub fn program(name: &str) -> Outcome<PathBuf> {
 }
 
 fn folder() -> Outcome<TempDir> {
-    Ok(tempfile::Builder::new().prefix("daybook-faults-").tempdir()?)
+    let folder = tempfile::Builder::new().prefix("daybook-faults-").tempdir()?;
+    leftovers::note_folder(folder.path().to_owned());
+    Ok(folder)
 }
 
 /// An address of this machine that nobody listens on.
@@ -248,7 +252,8 @@ pub fn free_address() -> Outcome<SocketAddr> {
 /// A process of the site. It ends with the value. What it writes goes to files, so that it never waits
 /// for a reader.
 pub struct Process {
-    child: Child,
+    child: Arc<Mutex<Child>>,
+    id: Pid,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -274,7 +279,9 @@ impl Process {
         command.stdin(Stdio::null());
         command.stdout(File::create(&stdout)?);
         command.stderr(File::create(&stderr)?);
-        Ok(Self { child: command.spawn()?, stdout, stderr })
+        let child = leftovers::spawn(&mut command)?;
+        let id = Pid::from_child(&held(&child));
+        Ok(Self { child, id, stdout, stderr })
     }
 
     /// The same process, when it is ready.
@@ -289,7 +296,7 @@ impl Process {
     fn until_it_says(&mut self, text: &str) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         while !self.stdout().contains(text) {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = held(&self.child).try_wait()? {
                 return Err(Failure::new(format!("ended at once, {status}: {}", self.stderr())));
             }
             ensure(Instant::now() < deadline, || {
@@ -313,12 +320,13 @@ impl Process {
     /// A path as the process sees it, in the file systems that are its own.
     pub fn inside(&self, path: &Path) -> PathBuf {
         let path = path.strip_prefix("/").unwrap_or(path);
-        Path::new("/proc").join(self.child.id().to_string()).join("root").join(path)
+        Path::new("/proc").join(self.id.as_raw_nonzero().to_string()).join("root").join(path)
     }
 
     /// Its resident memory, in bytes.
     pub fn resident_bytes(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.id.as_raw_nonzero())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
     }
@@ -326,7 +334,7 @@ impl Process {
     /// Stops it where it is.
     ///
     /// # Errors
-    /// Where it has ended.
+    /// Where it is gone.
     pub fn pause(&self) -> Outcome {
         self.signal(Signal::STOP)
     }
@@ -340,7 +348,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) -> Outcome {
-        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+        Ok(kill_process(self.id, signal)?)
     }
 
     /// Asks it to end.
@@ -355,9 +363,10 @@ impl Process {
     ///
     /// # Errors
     /// Where that fails.
-    pub fn kill(mut self) -> Outcome {
-        self.child.kill()?;
-        self.child.wait()?;
+    pub fn kill(self) -> Outcome {
+        let mut child = held(&self.child);
+        child.kill()?;
+        child.wait()?;
         Ok(())
     }
 
@@ -365,18 +374,18 @@ impl Process {
     ///
     /// # Errors
     /// Where the system does not say.
-    pub fn runs(&mut self) -> Outcome<bool> {
-        Ok(self.child.try_wait()?.is_none())
+    pub fn runs(&self) -> Outcome<bool> {
+        Ok(held(&self.child).try_wait()?.is_none())
     }
 
     /// Waits for its end.
     ///
     /// # Errors
     /// Where it does not end in time.
-    pub fn ended(mut self) -> Outcome<Ended> {
+    pub fn ended(self) -> Outcome<Ended> {
         let deadline = Instant::now() + PATIENCE * 10;
         loop {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = held(&self.child).try_wait()? {
                 return Ok(Ended { status, stdout: self.stdout(), stderr: self.stderr() });
             }
             ensure(Instant::now() < deadline, || "a process did not end in time".to_owned())?;
@@ -387,8 +396,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        leftovers::kill(&self.child);
     }
 }

@@ -48,7 +48,7 @@ fn rebuilt(run: &Run, rounds: u32, site: &Site, tally: &mut Tally) -> Outcome {
         };
         let deeds = crowd.run(&client, || {
             round.wait(50, 150);
-            let mut rebuild = site.begin(&["rebuild", "--database-url", site.database()])?;
+            let rebuild = site.begin(&["rebuild", "--database-url", site.database()])?;
             if round.number % 3 == 2 {
                 let done = rebuild.ended()?;
                 ensure(done.status.success(), || {
