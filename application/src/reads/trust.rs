@@ -42,6 +42,7 @@ impl Trust {
     }
 
     async fn recover(&self, cache: &ReadCache, repair: &Repair) {
+        tracing::warn!("the cache was out of reach; reads are answered without it for now");
         loop {
             while cache.cache.check().await.is_err() {
                 tokio::time::sleep(LOOK_EVERY).await;

@@ -4,6 +4,7 @@ mod backlog;
 mod clock;
 mod connection_cut;
 mod disk_full;
+mod hot_key;
 mod instances;
 mod one_order;
 mod overload;
@@ -20,12 +21,13 @@ mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 19] = [
+const TRIALS: [Trial; 20] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
     server_killed::RABBITMQ,
     redis::TRIAL,
+    hot_key::TRIAL,
     connection_cut::TRIAL,
     connection_cut::CLIENTS,
     tasks::TRIAL,

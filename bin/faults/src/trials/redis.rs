@@ -1,7 +1,10 @@
 //! Redis forgets, restarts and stands still, under readers that must never see something old.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
+use daybook_services::Redis;
 use rand::Rng;
 
 use super::subscribers::Subscriber;
@@ -84,16 +87,20 @@ pub(crate) fn stale_reads(
 }
 
 fn flush(servers: &Servers, round: &mut Round) -> Outcome {
-    use std::io::{Read as _, Write as _};
     for _ in 0..round.random.random_range(1..20) {
-        let mut connection =
-            std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, servers.redis.port()))?;
-        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-        connection.write_all(b"FLUSHALL\r\n")?;
-        let mut answer = [0; 5];
-        connection.read_exact(&mut answer)?;
-        ensure(&answer == b"+OK\r\n", || "FLUSHALL was refused".to_owned())?;
+        let answer = tell(&servers.redis, "FLUSHALL")?;
+        ensure(answer == "+OK", || format!("FLUSHALL was refused: {answer}"))?;
         round.wait(1, 20);
     }
     Ok(())
+}
+
+/// Gives Redis a command, as a line of text; the first line of its answer.
+pub(super) fn tell(redis: &Redis, command: &str) -> Outcome<String> {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port()))?;
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+    connection.write_all(format!("{command}\r\n").as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(connection).read_line(&mut answer)?;
+    Ok(answer.trim_end().to_owned())
 }
