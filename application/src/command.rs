@@ -100,6 +100,9 @@ pub enum Rejection {
     /// The task is not dead.
     #[error("only a dead task can be retried")]
     TaskNotDead,
+    /// Another task with the same unique key is unfinished, or within its time.
+    #[error("another task with the same unique key is there")]
+    TaskDuplicated,
     /// The task is in a worker's hands, done, or discarded already.
     #[error("only a task that waits or is dead can be discarded")]
     TaskNotDiscardable,

@@ -64,7 +64,7 @@ pub use queries::{Progress, Queries, QueryError};
 pub use reads::{ReadCache, Reads, Repair};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, Replace, Shadow, Shadows, Stale};
 pub use relay::{Destination, Relay};
-pub use row::{PostingRow, Row};
+pub use row::{PostingRow, Row, TaskNumber};
 pub use schedules::{InvalidSchedule, Schedule, Scheduler};
 pub use states::{Key, States};
 pub use tail::Tail;

@@ -1,7 +1,7 @@
 //! What is written to the read models with the events of an entry.
 
 use daybook_accounts::{Account, Holder, Ledger};
-use daybook_events::{NewTask, TaskId, Timestamp, Version};
+use daybook_events::{HolderId, NewTask, TaskId, TaskKind, Timestamp, UniqueKey, Version};
 use daybook_money::Money;
 use daybook_orders::Order;
 use uuid::Uuid;
@@ -28,6 +28,9 @@ pub enum Row {
         version: Version,
         /// When.
         at: Timestamp,
+        /// The number that it has from now on, where it has a unique key: so of two processes that
+        /// want one such task to be done, one is refused.
+        number: Option<TaskNumber>,
     },
     /// A task is not to be done any more. One that has been leased or is finished meanwhile is a
     /// conflict.
@@ -39,6 +42,19 @@ pub enum Row {
         /// When.
         at: Timestamp,
     },
+}
+
+/// Which of a holder's tasks of a kind with a unique key a task is.
+#[derive(Clone, Debug)]
+pub struct TaskNumber {
+    /// The holder.
+    pub owner: HolderId,
+    /// The kind.
+    pub kind: TaskKind,
+    /// The key.
+    pub key: UniqueKey,
+    /// The number. Another task that has it is a conflict.
+    pub number: u64,
 }
 
 /// One posting of an event.

@@ -9,7 +9,7 @@ use daybook_events::{
 };
 use daybook_orders::{Order, OrderId};
 
-use crate::Rejection;
+use crate::{Rejection, TaskNumber};
 
 /// Names something that a decision depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,11 +58,29 @@ pub(crate) enum State {
 }
 
 /// What a decision needs to know of a task.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TaskStanding {
     pub owner: Option<HolderId>,
     pub state: TaskState,
     pub version: Version,
+    pub among_equals: Option<AmongEquals>,
+}
+
+/// Where a dead task with a unique key stands among those of the same owner, kind and key.
+#[derive(Clone, Debug)]
+pub(crate) struct AmongEquals {
+    pub owner: HolderId,
+    pub kind: TaskKind,
+    pub key: UniqueKey,
+    pub latest: UniqueTask,
+}
+
+impl AmongEquals {
+    /// The number that comes after the latest.
+    pub(crate) fn next(self) -> TaskNumber {
+        let number = self.latest.number.saturating_add(1);
+        TaskNumber { owner: self.owner, kind: self.kind, key: self.key, number }
+    }
 }
 
 impl State {
@@ -120,9 +138,9 @@ impl States {
         self.0.contains_key(&Key::Email(key.into()))
     }
 
-    pub(crate) fn task(&self, id: TaskId) -> Option<TaskStanding> {
+    pub(crate) fn task(&self, id: TaskId) -> Option<&TaskStanding> {
         match self.0.get(&Key::Task(id)) {
-            Some(State::Task(task)) => Some(*task),
+            Some(State::Task(task)) => Some(task),
             _ => None,
         }
     }

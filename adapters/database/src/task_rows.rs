@@ -1,8 +1,8 @@
 //! Tasks as they are stored.
 
 use daybook_events::{
-    FailedAttempt, HolderId, Lease, Priority, Task, TaskId, TaskState, Timestamp, UniqueTask,
-    Version,
+    FailedAttempt, HolderId, Lease, Priority, Task, TaskId, TaskState, Timestamp, UniqueKey,
+    UniqueTask, Version,
 };
 use serde_json::value::RawValue;
 
@@ -34,6 +34,11 @@ pub(crate) fn restore(row: Model) -> Result<Task, Fault> {
         last_error: row.last_error,
         history: restore_history(&row.history)?,
         priority: priority(row.priority)?,
+        unique: row
+            .unique_key
+            .map(|key| UniqueKey::new(&key))
+            .transpose()
+            .map_err(Fault::corrupt)?,
         run_at: Timestamp::from_micros(row.run_at),
         created_at: Timestamp::from_micros(row.created_at),
         finished_at: row.finished_at.map(Timestamp::from_micros),

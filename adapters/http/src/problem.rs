@@ -76,6 +76,7 @@ kinds! {
     OrderAlreadyCanceled "order-already-canceled" 409 "The order is canceled";
     EmailTaken "email-taken" 409 "The email address is registered already";
     TaskNotDead "task-not-dead" 409 "Only a dead task can be retried";
+    TaskDuplicated "task-duplicated" 409 "Another task with the same unique key is there";
     TaskNotDiscardable "task-not-discardable" 409 "Only a task that waits or is dead can be discarded";
     BodyTooLarge "body-too-large" 413 "The body is too large";
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be application/json";
@@ -196,6 +197,7 @@ impl From<Rejection> for Problem {
                 Self::new(Kind::NotFound)
             }
             Rejection::TaskNotDead => Self::new(Kind::TaskNotDead),
+            Rejection::TaskDuplicated => Self::new(Kind::TaskDuplicated),
             Rejection::TaskNotDiscardable => Self::new(Kind::TaskNotDiscardable),
             Rejection::EmailTaken => Self::new(Kind::EmailTaken),
             Rejection::Account(rejection) => rejection.into(),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use daybook_accounts::RepositoryError as AccountsError;
-use daybook_events::{JournalError, QueueError};
+use daybook_events::{JournalError, QueueError, Task, TaskState};
 use daybook_orders::RepositoryError as OrdersError;
 
 use super::Ports;
-use crate::states::{State, TaskStanding};
+use crate::states::{AmongEquals, State, TaskStanding};
 use crate::{CommandError, Key, States};
 
 /// Loads what `keys` name into `states`, each kind with one query. What isn't there stays absent.
@@ -58,6 +58,7 @@ pub(super) async fn load(
                         owner: task.owner,
                         state: task.state,
                         version: task.version,
+                        among_equals: among_equals(ports, &task).await?,
                     };
                     states.set(key.clone(), State::Task(standing));
                 }
@@ -80,6 +81,16 @@ pub(super) async fn load(
         }
     }
     Ok(())
+}
+
+/// Asked of a dead task: any other is not put back.
+async fn among_equals(ports: &Ports, task: &Task) -> Result<Option<AmongEquals>, CommandError> {
+    let (Some(owner), Some(key), TaskState::Dead) = (task.owner, &task.unique, task.state) else {
+        return Ok(None);
+    };
+    let latest = ports.tasks.find_unique(owner, &task.kind, key).await?;
+    let (kind, key) = (task.kind.clone(), key.clone());
+    Ok(latest.map(|latest| AmongEquals { owner, kind, key, latest }))
 }
 
 impl From<JournalError> for CommandError {

@@ -14,7 +14,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::projection::{account_postings, order_postings};
-use crate::states::{State, TaskStanding};
+use crate::states::{AmongEquals, State, TaskStanding};
 use crate::{Change, Key, Row, States};
 
 /// A decision that contradicts the state or the books. It is a fault of the program or of the
@@ -109,18 +109,19 @@ impl Stage<'_> {
                 Ok(())
             }
             Change::RetryTask(id) => {
-                let task = self.states.task(id).ok_or(Unstageable::NoTask)?;
+                let mut task = self.states.task(id).ok_or(Unstageable::NoTask)?.clone();
                 let version = task.version.next();
                 let event = TaskEvent::TaskRetried(TaskRetried { task_id: id });
                 self.event(id.stream(), version, &event, task.owner, None);
-                self.staged.rows.push(Row::TaskRetried { id, version, at: self.now });
+                let number = task.among_equals.take().map(AmongEquals::next);
+                self.staged.rows.push(Row::TaskRetried { id, version, at: self.now, number });
                 self.staged.has_tasks = true;
                 let standing = TaskStanding { state: TaskState::Queued, version, ..task };
                 self.set(Key::Task(id), State::Task(standing));
                 Ok(())
             }
             Change::DiscardTask(id) => {
-                let task = self.states.task(id).ok_or(Unstageable::NoTask)?;
+                let task = self.states.task(id).ok_or(Unstageable::NoTask)?.clone();
                 let version = task.version.next();
                 let event = TaskEvent::TaskDiscarded(TaskDiscarded { task_id: id });
                 self.event(id.stream(), version, &event, task.owner, None);

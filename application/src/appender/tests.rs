@@ -881,7 +881,7 @@ async fn a_refund_is_decided_on_the_account_that_paid() {
 #[test]
 fn every_outcome_is_read_back_as_it_was_remembered() {
     let (one, money) = (Uuid::from_u128(1), euros("12.34"));
-    let outcomes: [Result<Receipt, Rejection>; 16] = [
+    let outcomes: [Result<Receipt, Rejection>; 17] = [
         Ok(Receipt::Done),
         Ok(Receipt::Registered(holder(1))),
         Ok(Receipt::AccountOpened(account_id(1))),
@@ -894,6 +894,7 @@ fn every_outcome_is_read_back_as_it_was_remembered() {
         Err(Rejection::OrderNotFound),
         Err(Rejection::TaskNotFound),
         Err(Rejection::TaskNotDead),
+        Err(Rejection::TaskDuplicated),
         Err(Rejection::TaskNotDiscardable),
         Err(Rejection::EmailTaken),
         REFUSED,

@@ -95,7 +95,8 @@ impl Commands {
         self.appender.execute(Tick(task), Request::default()).await
     }
 
-    /// Puts a dead task back on the queue.
+    /// Puts a dead task back on the queue, unless it has a unique key and a later one with the same
+    /// key is unfinished or within its time.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -105,7 +106,7 @@ impl Commands {
         id: TaskId,
         request: Request,
     ) -> Result<Outcome, CommandError> {
-        self.appender.execute(Retry { caller: *caller, id }, request).await
+        self.change(caller, id, To::Queued, request).await
     }
 
     /// Takes a task that waits or is dead off the queue.
@@ -118,7 +119,18 @@ impl Commands {
         id: TaskId,
         request: Request,
     ) -> Result<Outcome, CommandError> {
-        self.appender.execute(Discard { caller: *caller, id }, request).await
+        self.change(caller, id, To::Discarded, request).await
+    }
+
+    async fn change(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        to: To,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        let change = Move { caller: *caller, id, now: self.clock.now(), to };
+        self.appender.execute(change, request).await
     }
 }
 
@@ -188,12 +200,21 @@ fn duplicate(of: TaskId) -> Decision {
     Decision { changes: Vec::new(), receipt: Receipt::TaskDuplicate(of) }
 }
 
-struct Retry {
+/// What is to become of a task that is there.
+struct Move {
     caller: Caller,
     id: TaskId,
+    now: Timestamp,
+    to: To,
 }
 
-impl Command for Retry {
+#[derive(Clone, Copy)]
+enum To {
+    Queued,
+    Discarded,
+}
+
+impl Command for Move {
     fn actor(&self) -> Option<HolderId> {
         Some(self.caller.holder_id)
     }
@@ -207,45 +228,21 @@ impl Command for Retry {
             .task(self.id)
             .filter(|task| self.caller.may_see(task.owner))
             .ok_or(Rejection::TaskNotFound)?;
-        match task.state {
-            TaskState::Dead => {
-                let changes = vec![Change::RetryTask(self.id)];
-                Ok(Decision { changes, receipt: Receipt::TaskAccepted(self.id) })
+        let (change, receipt) = match (self.to, task.state) {
+            (To::Queued, TaskState::Dead) => {
+                let latest = task.among_equals.as_ref().map(|equals| equals.latest);
+                let other = latest.filter(|latest| latest.id != self.id);
+                if other.is_some_and(|other| other.rules_out_another(self.now)) {
+                    return Err(Rejection::TaskDuplicated);
+                }
+                (Change::RetryTask(self.id), Receipt::TaskAccepted(self.id))
             }
-            TaskState::Queued | TaskState::Running | TaskState::Done | TaskState::Discarded => {
-                Err(Rejection::TaskNotDead)
+            (To::Discarded, TaskState::Queued | TaskState::Dead) => {
+                (Change::DiscardTask(self.id), Receipt::Done)
             }
-        }
-    }
-}
-
-struct Discard {
-    caller: Caller,
-    id: TaskId,
-}
-
-impl Command for Discard {
-    fn actor(&self) -> Option<HolderId> {
-        Some(self.caller.holder_id)
-    }
-
-    fn needs(&self) -> Vec<Key> {
-        vec![Key::Task(self.id)]
-    }
-
-    fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
-        let task = states
-            .task(self.id)
-            .filter(|task| self.caller.may_see(task.owner))
-            .ok_or(Rejection::TaskNotFound)?;
-        match task.state {
-            TaskState::Queued | TaskState::Dead => {
-                let changes = vec![Change::DiscardTask(self.id)];
-                Ok(Decision { changes, receipt: Receipt::Done })
-            }
-            TaskState::Running | TaskState::Done | TaskState::Discarded => {
-                Err(Rejection::TaskNotDiscardable)
-            }
-        }
+            (To::Queued, _) => return Err(Rejection::TaskNotDead),
+            (To::Discarded, _) => return Err(Rejection::TaskNotDiscardable),
+        };
+        Ok(Decision { changes: vec![change], receipt })
     }
 }

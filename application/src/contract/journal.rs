@@ -11,7 +11,7 @@ use daybook_events::{
 use uuid::Uuid;
 
 use super::sample::{account_entry, empty, event_on, holder, keyed, opening, registration, stream};
-use crate::Row;
+use crate::{Row, TaskNumber};
 
 fn committed(position: u64) -> EntryOutcome {
     EntryOutcome::Committed { position: Position::new(position) }
@@ -350,7 +350,7 @@ pub async fn every_kind_of_row_is_written(
 
     let mut retried = event_on("task", 1);
     let (version, at) = (Version::new(2), Timestamp::from_micros(9));
-    retried.rows.push(Row::TaskRetried { id, version, at });
+    retried.rows.push(Row::TaskRetried { id, version, at, number: None });
     assert_eq!(
         append(journal, &[retried, event_on("after", 0)]).await,
         [committed(5), committed(6)]
@@ -432,6 +432,21 @@ pub async fn a_unique_task_is_numbered_once(
     };
     assert_eq!(latest, expected);
     assert_eq!(find(holder(2)).await.unwrap(), None);
+    // Who puts one back gives it a number of its own as well.
+    let again = |number| {
+        let mut entry = event_on("task-1", 1);
+        let (id, at) = (TaskId::from_uuid(Uuid::from_u128(1)), Timestamp::from_micros(9));
+        let (owner, kind, key) = (holder(1), TaskKind::text(), key.clone());
+        let number = Some(TaskNumber { owner, kind, key, number });
+        entry.rows.push(Row::TaskRetried { id, version: Version::new(2), at, number });
+        entry
+    };
+    let batch = [numbered(7, 3), again(3)];
+    assert_eq!(append(journal, &batch).await, [committed(5), EntryOutcome::Conflict]);
+    let batch = [again(4), numbered(8, 4)];
+    assert_eq!(append(journal, &batch).await, [committed(6), EntryOutcome::Conflict]);
+    let latest = find(holder(1)).await.unwrap().unwrap();
+    assert_eq!((latest.id.uuid().as_u128(), latest.number), (1, 4));
     // Another's, and one of another kind, have numbers of their own.
     let mut others = [numbered(5, 1), numbered(6, 1)];
     if let [Row::Task(theirs), ..] = &mut others[0].rows[..] {
@@ -440,7 +455,7 @@ pub async fn a_unique_task_is_numbered_once(
     if let [Row::Task(other), ..] = &mut others[1].rows[..] {
         other.kind = TaskKind::SEND_EMAIL.parse().unwrap();
     }
-    assert_eq!(append(journal, &others).await, [committed(5), committed(6)]);
+    assert_eq!(append(journal, &others).await, [committed(7), committed(8)]);
 }
 
 /// Of appenders that take the same number at once, one gets it.

@@ -101,6 +101,7 @@ fn stored(number: u128, state: TaskState) -> Task {
         last_error: None,
         history: Vec::new(),
         priority: Priority::Normal,
+        unique: None,
         run_at: daybook_events::Timestamp::from_micros(0),
         created_at: daybook_events::Timestamp::from_micros(0),
         finished_at: None,

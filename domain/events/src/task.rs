@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
-    FailedAttempt, HolderId, Priority, StreamId, TaskId, Timestamp, Unique, Version, event_payload,
+    FailedAttempt, HolderId, Priority, StreamId, TaskId, Timestamp, Unique, UniqueKey, Version,
+    event_payload,
 };
 
 /// What a task is about: 1 to 64 of `a`–`z`, `0`–`9`, `.`, `_` and `-`.
@@ -157,6 +158,8 @@ pub struct Task {
     pub history: Vec<FailedAttempt>,
     /// How urgent it is.
     pub priority: Priority,
+    /// By what it is unique among its owner's tasks of its kind, where it is.
+    pub unique: Option<UniqueKey>,
     /// Not before.
     pub run_at: Timestamp,
     /// When it was asked for.

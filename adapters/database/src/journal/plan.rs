@@ -308,11 +308,18 @@ async fn taken_numbers(
 
 fn numbered_tasks(entry: &Entry<Row>) -> impl Iterator<Item = Numbered> {
     entry.rows.iter().filter_map(|row| {
-        let Row::Task(task) = row else { return None };
-        let unique = task.unique.as_ref()?;
-        let owner = task.owner.map(HolderId::uuid);
-        let number = i64::try_from(unique.number).ok()?;
-        Some((owner, task.kind.to_string(), unique.key.as_str().to_owned(), number))
+        let (owner, kind, key, number) = match row {
+            Row::Task(task) => {
+                let unique = task.unique.as_ref()?;
+                (task.owner, &task.kind, &unique.key, unique.number)
+            }
+            Row::TaskRetried { number: Some(new), .. } => {
+                (Some(new.owner), &new.kind, &new.key, new.number)
+            }
+            _ => return None,
+        };
+        let number = i64::try_from(number).ok()?;
+        Some((owner.map(HolderId::uuid), kind.to_string(), key.as_str().to_owned(), number))
     })
 }
 

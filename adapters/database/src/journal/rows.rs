@@ -357,12 +357,16 @@ fn plain_task_values(task: &NewTask, version: i64) -> [Value; 10] {
 /// Changes the row of a task that is there.
 async fn change(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
     let (id, version, change) = match row {
-        Row::TaskRetried { id, version, at } => {
-            let again = task::Entity::update_many()
+        Row::TaskRetried { id, version, at, number } => {
+            let mut again = task::Entity::update_many()
                 .col_expr(task::Column::State, Expr::value(TaskState::Queued.as_str()))
                 .col_expr(task::Column::Attempts, Expr::value(0))
                 .col_expr(task::Column::RunAt, Expr::value(at.micros()))
                 .col_expr(task::Column::FinishedAt, Expr::value(Option::<i64>::None));
+            if let Some(new) = number {
+                let number = Expr::value(stored(new.number)?);
+                again = again.col_expr(task::Column::UniqueNumber, number);
+            }
             (id, version, again)
         }
         Row::TaskDiscarded { id, version, at } => {

@@ -89,6 +89,9 @@ impl TasksApi {
     }
 
     /// Put a dead task back on the queue
+    ///
+    /// One with a `unique_key` is refused while a later task with the same key is unfinished or within
+    /// its time.
     #[oai(path = "/tasks/:id/retry", method = "post", operation_id = "retryTask")]
     async fn retry(
         &self,

@@ -171,6 +171,30 @@ fn a_unique_task_is_there_once_while_it_is_unfinished_or_within_its_time() {
 }
 
 #[test]
+fn a_dead_unique_task_is_not_put_back_beside_another() {
+    let folder = Folder::new();
+    let server = quick(&folder);
+    let client = server.register("ada@example.com");
+    let task = |run_at: &str| json!({ "kind": "no_such_kind", "payload": null, "unique_key": "digest", "run_at": run_at });
+    let (soon, never) = ("2000-01-01T00:00:00Z", "2999-01-01T00:00:00Z");
+    let dead = client.post("/tasks", &task(soon)).written(202).text("task_id");
+    wait_for(&client, &dead, &["dead"]);
+    let other = client.post("/tasks", &task(never)).written(202);
+    assert_eq!(other.members(), ["task_id"]);
+    let other = other.text("task_id");
+    let retry = format!("/tasks/{dead}/retry");
+    let refused = client.post_nothing(&retry).problem(409);
+    assert!(refused.text("type").ends_with("task-duplicated"), "{refused:?}");
+    client.post_nothing(&format!("/tasks/{other}/discard")).written(204);
+    client.post_nothing(&retry).written(202);
+    // It is the latest now: whoever asks for another is told of it, until it is dead again.
+    wait_for(&client, &dead, &["dead"]);
+    let next = client.post("/tasks", &task(never)).written(202);
+    assert_eq!(next.members(), ["task_id"]);
+    client.post_nothing(&retry).problem(409);
+}
+
+#[test]
 fn a_task_shows_its_priority_and_how_its_attempts_failed() {
     let folder = Folder::new();
     let server = quick(&folder);
