@@ -4,18 +4,19 @@
 //! Three stand between the application and an adapter ([`Planted`]), in the program `daybook-planted`,
 //! which is Daybook otherwise. The fourth replaces the database's function that appends.
 
-mod acknowledged_early;
 mod clock;
+mod journal;
 mod lock_left_out;
-mod read_by_time;
 mod versions_ignored;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use daybook::Wrap;
 use daybook_application::Row;
 use daybook_events::{Cache, Clock, Journal};
+
+use journal::{PlantedJournal, Wrong};
 
 pub use lock_left_out::leave_out_the_lock;
 
@@ -64,13 +65,12 @@ pub struct Planted {
 
 impl Wrap for Planted {
     fn journal(&self, journal: Arc<dyn Journal<Row>>) -> Arc<dyn Journal<Row>> {
-        match self.fault {
-            Some(Plant::ReadByTime) => Arc::new(read_by_time::ReadByTime::new(journal)),
-            Some(Plant::AcknowledgedEarly) => {
-                Arc::new(acknowledged_early::AcknowledgedEarly::new(journal))
-            }
-            Some(Plant::VersionsIgnored | Plant::LockLeftOut) | None => journal,
-        }
+        let wrong = match self.fault {
+            Some(Plant::ReadByTime) => Wrong::IsReadByTime(Mutex::default()),
+            Some(Plant::AcknowledgedEarly) => Wrong::AcknowledgesEarly(Arc::default()),
+            Some(Plant::VersionsIgnored | Plant::LockLeftOut) | None => return journal,
+        };
+        Arc::new(PlantedJournal::new(journal, wrong))
     }
 
     fn clock(&self, clock: Arc<dyn Clock>) -> Arc<dyn Clock> {
