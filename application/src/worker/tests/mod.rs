@@ -1,5 +1,8 @@
 //! What a worker does with tasks, with time passing as fast as nothing happens.
 
+mod mails;
+mod stopping;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -442,57 +445,6 @@ async fn a_handler_that_panics_takes_nothing_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_has_to_stop_finishes_what_it_has_in_hand_and_takes_no_more() {
-    let work = Work::new(10 * SECOND, Ok(()));
-    let setting = Setting::new(&work, (1..=3).map(|number| lease(number, "work", 1)));
-    sleep(SECOND).await;
-    let queue = Arc::clone(&setting.queue);
-    assert_eq!(setting.stop().await, 9 * SECOND);
-    let done = [Settled::Completed(task(1)), Settled::Completed(task(2))];
-    assert_eq!(queue.settled_so_far(), done);
-    assert_eq!(work.begun(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_takes_too_long_when_the_worker_has_to_stop_goes_back() {
-    let work = Work::new(Duration::from_hours(1), Ok(()));
-    let setting = Setting::new(&work, [lease(1, "work", 1)]);
-    sleep(SECOND).await;
-    let queue = Arc::clone(&setting.queue);
-    assert_eq!(setting.stop().await, SETTINGS.grace);
-    assert_eq!(queue.settled_so_far(), [Settled::Released(task(1))]);
-    assert_eq!(work.ended(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_handed_out_while_the_worker_stops_goes_back_at_once_and_is_not_begun() {
-    let (work, taken) = (Work::new(10 * SECOND, Ok(())), CancellationToken::new());
-    let leases = [lease(1, "work", 1), lease(2, "work", 1)];
-    let setting = Setting::with(&work, leases, SETTINGS, Some(taken.clone()));
-    sleep(SECOND).await;
-    setting.stop.cancel();
-    taken.cancel();
-    let queue = Arc::clone(&setting.queue);
-    assert_eq!(setting.stop().await, Duration::ZERO);
-    let back = queue.settled_so_far();
-    assert!(back.contains(&Settled::Released(task(1))), "{back:?}");
-    assert!(back.contains(&Settled::Released(task(2))), "{back:?}");
-    assert_eq!((work.begun(), queue.withdrawn.load(Ordering::Relaxed)), (0, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_worker_that_has_to_stop_withdraws_before_it_finishes() {
-    let work = Work::new(10 * SECOND, Ok(()));
-    let setting = Setting::new(&work, [lease(1, "work", 1)]);
-    sleep(SECOND).await;
-    setting.stop.cancel();
-    sleep(SECOND).await;
-    let withdrawn = setting.queue.withdrawn.load(Ordering::Relaxed);
-    assert_eq!((withdrawn, setting.queue.settled_so_far()), (1, vec![]));
-    setting.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn of_a_kind_with_a_limit_no_more_are_done_at_a_time() {
     let work = Work::new(10 * SECOND, Ok(()));
     let kinds = vec![("work".parse().unwrap(), 1)];
@@ -520,82 +472,4 @@ async fn a_handler_that_panics_frees_its_place_among_its_kind() {
     sleep(SETTINGS.poll * 3).await;
     assert!(setting.queue.due.lock().unwrap().is_empty());
     setting.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_idle_worker_stops_at_once_also_when_the_queue_is_down() {
-    let work = Work::new(SECOND, Ok(()));
-    for down in [false, true] {
-        let setting = Setting::new(&work, []);
-        setting.queue.set_down(down);
-        sleep(SECOND).await;
-        assert_eq!(setting.stop().await, Duration::ZERO, "down: {down}");
-    }
-}
-
-/// Answers what the test wants, and remembers what it was given.
-struct FakeMailer {
-    result: Result<(), MailError>,
-    sent: Mutex<Vec<Mail>>,
-}
-
-#[async_trait]
-impl Mailer for FakeMailer {
-    async fn send(&self, mail: &Mail) -> Result<(), MailError> {
-        self.sent.lock().unwrap().push(mail.clone());
-        self.result.clone()
-    }
-}
-
-fn email(payload: &str) -> Lease {
-    let payload = RawValue::from_string(payload.to_owned()).unwrap();
-    Lease { payload, ..lease(1, TaskKind::SEND_EMAIL, 1) }
-}
-
-#[tokio::test]
-async fn a_mail_has_the_same_message_id_at_every_attempt() {
-    let mailer = Arc::new(FakeMailer { result: Ok(()), sent: Mutex::default() });
-    let handler = EmailHandler::new(Arc::clone(&mailer) as _);
-    let lease = email(r#"{"to":"alice@example.com","subject":"Hello","text":"Bye"}"#);
-    handler.handle(&lease).await.unwrap();
-    handler.handle(&Lease { attempt: 2, token: 9, ..lease }).await.unwrap();
-    let mail = Mail {
-        message_id: format!("{}@daybook", task(1)),
-        to: "alice@example.com".to_owned(),
-        subject: "Hello".to_owned(),
-        text: "Bye".to_owned(),
-    };
-    assert_eq!(*mailer.sent.lock().unwrap(), [mail.clone(), mail]);
-}
-
-#[tokio::test]
-async fn a_refused_mail_is_hopeless_and_one_that_was_not_taken_is_tried_again() {
-    let lease = email(r#"{"to":"alice@example.com"}"#);
-    for (error, retried) in [
-        (MailError::Refused("550".to_owned()), false),
-        (MailError::Unavailable("451".to_owned()), true),
-    ] {
-        let mailer = FakeMailer { result: Err(error), sent: Mutex::default() };
-        let failure = EmailHandler::new(Arc::new(mailer)).handle(&lease).await.unwrap_err();
-        assert_eq!(matches!(failure, TaskFailure::Retry(_)), retried, "{failure:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_payload_that_is_no_mail_is_hopeless_and_nothing_is_sent() {
-    let mailer = Arc::new(FakeMailer { result: Ok(()), sent: Mutex::default() });
-    let handler = EmailHandler::new(Arc::clone(&mailer) as _);
-    for payload in [
-        "null",
-        r#""alice@example.com""#,
-        r#"{"subject":"no address"}"#,
-        r#"{"to":"alice"}"#,
-        r#"{"to":"alice@example.com","subject":"two\nlines"}"#,
-        r#"{"to":"alice@example.com","cc":"bob@example.com"}"#,
-    ] {
-        let failure = handler.handle(&email(payload)).await.unwrap_err();
-        assert!(matches!(failure, TaskFailure::Hopeless(_)), "{payload}: {failure:?}");
-        assert!(EmailHandler::fault(payload).is_some(), "{payload}");
-    }
-    assert!(mailer.sent.lock().unwrap().is_empty());
 }
