@@ -110,7 +110,11 @@ fn under_load(
                     deeds.interruptions, deeds.interruption
                 )
             })?;
-            ensure(deeds.longest < BOUND, || format!("an answer took {:?}", deeds.longest))?;
+            ensure(deeds.longest < BOUND, || {
+                let slowest =
+                    deeds.all.iter().max_by_key(|deed| deed.answered.saturating_sub(deed.asked));
+                format!("an answer took {:?}: {slowest:?}", deeds.longest)
+            })?;
         }
         Ok(())
     })?;
