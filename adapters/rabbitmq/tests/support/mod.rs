@@ -132,19 +132,24 @@ impl Raw {
         until("a message", async || self.get(queue).await).await
     }
 
-    /// The next message, if there is one, acknowledged.
+    /// The next message, if there is one, acknowledged. None, too, while a broker that has just come
+    /// back does not have the queue yet.
     pub(crate) async fn get(&self, queue: &str) -> Option<(BasicProperties, Vec<u8>)> {
-        self.take(queue, self.count(queue).await.min(1)).await.pop()
+        self.take(queue, self.count(queue).await?.min(1)).await.pop()
     }
 
     /// Every message there is, acknowledged.
     pub(crate) async fn all(&self, queue: &str) -> Vec<(BasicProperties, Vec<u8>)> {
-        self.take(queue, self.count(queue).await).await
+        self.take(queue, self.count(queue).await.unwrap()).await
     }
 
-    async fn count(&self, queue: &str) -> u32 {
+    async fn count(&self, queue: &str) -> Option<u32> {
+        // The broker closes the channel of whoever asks for a queue that is not there.
+        let channel = self.connection.open_channel(None).await.unwrap();
         let passive = QueueDeclareArguments::new(queue).passive(true).finish();
-        self.channel.queue_declare(passive).await.unwrap().unwrap().1
+        let count = channel.queue_declare(passive).await.ok()?.unwrap().1;
+        channel.close().await.unwrap();
+        Some(count)
     }
 
     /// By a consumer: the library's `basic_get` now and then loses a race against itself.
