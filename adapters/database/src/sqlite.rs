@@ -124,6 +124,10 @@ async fn connect(
         .max_connections(connections)
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // The task of sqlx 0.9 that ends old connections may miscount those that are idle, and then never
+        // ends itself (sqlx issue 3645). A file's connections need not be made anew.
+        .idle_timeout(None)
+        .max_lifetime(None)
         .test_before_acquire(false)
         .sqlx_logging(false);
     let file = settings.file.clone();

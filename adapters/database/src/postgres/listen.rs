@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::{PgListener, PgPoolOptions};
+use sea_orm::sqlx::postgres::PgListener;
 use tokio::task::JoinHandle;
 
-use super::Postgres;
+use super::{Postgres, pool};
 use crate::Heard;
 
 const CHANNEL: &str = "daybook";
@@ -15,7 +15,7 @@ impl Postgres {
     /// Calls `heard` for every commit, by whichever instance, and whenever something may have been
     /// missed. Ends when the task is aborted.
     pub(crate) fn listen(&self, heard: impl Fn(Heard) + Send + Sync + 'static) -> JoinHandle<()> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options.clone());
+        let pool = pool(1).connect_lazy_with(self.options.clone());
         tokio::spawn(async move {
             loop {
                 if let Ok(mut listener) = PgListener::connect_with(&pool).await

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::{ConnectionTrait, DbErr, SqlxPostgresConnector};
 
-use super::{CONNECT_TIMEOUT, Postgres};
+use super::{Postgres, pool};
 use crate::pool::Pool;
 
 /// How long what was decided before may take to come to the lock of appends.
@@ -18,13 +17,7 @@ impl Postgres {
             .options
             .clone()
             .options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(CONNECT_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
+        let pool = pool(1).connect_lazy_with(options);
         SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
     }
 

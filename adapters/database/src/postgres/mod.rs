@@ -231,12 +231,19 @@ fn session(
 
 /// A pool that connects when it is asked to.
 fn connections(options: PgConnectOptions, most: u32) -> sea_orm::DatabaseConnection {
-    let pool = PgPoolOptions::new()
+    let pool = pool(most).connect_lazy_with(options);
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
+}
+
+/// What all pools have in common. Connections may get as old as they like: the task of sqlx 0.9 that ends
+/// old ones may miscount those that are idle, and then never ends itself (sqlx issue 3645).
+fn pool(most: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(CONNECT_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_lazy_with(options);
-    SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
 }
 
 /// What is wrong with the server's version, if anything.
