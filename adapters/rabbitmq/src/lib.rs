@@ -52,8 +52,8 @@
 //!   whoever dispatches tasks puts them on the queue again once they are overdue. Quorum queues
 //!   ([`RabbitSettings::quorum`]) don't lose them; but one that is killed within seconds after it
 //!   was first declared may be without a leader for good, as seen on 3.10: then it has to be deleted.
-//!   A classic queue may be gone with its messages where the broker is killed in the moment after it was
-//!   first declared, on a busy disk.
+//!   A classic queue seemed to be gone with its messages, twice, where the broker was killed right after
+//!   it was first declared, on a busy disk.
 //! - [`QueueError::Unavailable`](daybook_events::QueueError) after sending means *not known to be
 //!   stored*: it may be. Sending it again under the same id is harmless.
 //! - Properties that are not UTF-8 end the connection in the client library.

@@ -109,7 +109,7 @@ async fn tasks_that_wait_survive_a_killed_broker() {
     let at = |n: u64| at_once(&record).plus(Duration::from_secs(40 << n));
     let tasks: Vec<_> = (0..6).map(|n| task(n.into(), "x", at(n))).collect();
     queue.connect_patiently().await.unwrap();
-    // A broker writes down a little later that a queue was declared.
+    // A broker may write down a little later that a queue was declared.
     tokio::time::sleep(Duration::from_secs(2)).await;
     queue.enqueue(&tasks).await.unwrap();
     hurt(&broker, RabbitMq::kill).await;
