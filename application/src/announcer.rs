@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_events::{EventBus, EventSignals, Journal, Position, RecordedEvent, Signal};
+use daybook_events::{EventBus, EventSignals, Journal, Position, Signal};
 use futures_util::StreamExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::relay::next_events;
@@ -13,15 +14,18 @@ use crate::{Row, Tail};
 /// For commits that nobody tells of.
 const POLL: Duration = Duration::from_millis(250);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// For how long nothing is read for the bus, after it told of something that is not in the log: anyone
+/// who may publish can say anything there.
+const PAUSE_AFTER_RUMOUR: Duration = Duration::from_millis(50);
 
 /// Tells the subscribers of this process of every event, once and in order, whichever instance
-/// committed it. The log is what it follows. What this process commits, what the bus of all
-/// instances says and what the engine tells only wake it, or spare it reading: losing them costs
-/// time and nothing else.
+/// committed it. The log is what it follows, and all that is shown comes from there. What this
+/// process commits, what the bus of all instances says and what the engine tells only wake it:
+/// losing them costs time and nothing else, and so does what is false.
 pub struct Announcer {
     journal: Arc<dyn Journal<Row>>,
     tail: Arc<Tail>,
-    here: Arc<dyn EventBus>,
+    told: Arc<Tail>,
     outside: Option<Arc<dyn EventBus>>,
 }
 
@@ -32,25 +36,30 @@ impl std::fmt::Debug for Announcer {
 }
 
 impl Announcer {
-    /// Follows this journal, tells the bus `here`, and listens to the one `outside`.
+    /// Follows this journal, whose end as this process wrote it is `tail`, adds what it tells of to
+    /// `told`, and listens to the bus `outside`.
     pub fn new(
         journal: Arc<dyn Journal<Row>>,
         tail: Arc<Tail>,
-        here: Arc<dyn EventBus>,
+        told: Arc<Tail>,
         outside: Option<Arc<dyn EventBus>>,
     ) -> Self {
-        Self { journal, tail, here, outside }
+        Self { journal, tail, told, outside }
     }
 
     /// Runs until `stop`. Begins at the end of the log.
     pub async fn run(self, stop: CancellationToken) {
         let Some(mut position) = stop.run_until_cancelled(self.head()).await else { return };
+        self.told.begin_at(position);
+        let mut rumour = None;
         let mut commits = self.tail.commits();
         let mut outside = self.listen().await;
         while !stop.is_cancelled() {
             match next_events(&*self.journal, &self.tail, position).await {
                 Ok(events) if !events.is_empty() => {
-                    position = self.tell(position, events).await;
+                    position = events.last().map_or(position, |event| event.position);
+                    self.told.push(events);
+                    rumour = None;
                     continue;
                 }
                 Ok(_) => {}
@@ -60,20 +69,11 @@ impl Announcer {
                     continue;
                 }
             }
-            // What is heard outside need not be read, where it follows on what was told.
-            let mut heard = None;
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = commits.changed() => {}
-                signal = outside.next() => heard = signal,
+                () = heard_beyond(&mut outside, position, rumour) => rumour = Some(Instant::now()),
                 () = tokio::time::sleep(POLL) => {}
-            }
-            if let Some(Signal::Events(events)) = heard {
-                let next: Vec<_> =
-                    events.iter().filter(|event| event.position > position).cloned().collect();
-                if next.first().is_some_and(|first| first.position == position.next()) {
-                    position = self.tell(position, next).await;
-                }
             }
         }
     }
@@ -105,14 +105,19 @@ impl Announcer {
             }
         }
     }
+}
 
-    /// Tells of events; answers the position of the last.
-    async fn tell(&self, position: Position, events: Vec<Arc<RecordedEvent>>) -> Position {
-        let last = events.last().map_or(position, |event| event.position);
-        if let Err(error) = self.here.publish(events.into()).await {
-            tracing::error!(%error, "subscribers were not told");
+/// Waits until the bus tells of something after `position`, and for a moment longer where what it
+/// told of last was not in the log. What it tells of besides is passed over.
+async fn heard_beyond(outside: &mut EventSignals, position: Position, rumour: Option<Instant>) {
+    while let Some(signal) = outside.next().await {
+        match signal {
+            Signal::Events(events) if events.iter().all(|event| event.position <= position) => {}
+            Signal::Events(_) | Signal::Missed => break,
         }
-        last
+    }
+    if let Some(rumour) = rumour {
+        tokio::time::sleep_until(rumour + PAUSE_AFTER_RUMOUR).await;
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_stream::wrappers::BroadcastStream;
 use uuid::Uuid;
 
-use crate::{Caller, Row};
+use crate::{Caller, Row, Tail, TailBounds};
 
 pub(crate) fn holder(number: u128) -> HolderId {
     HolderId::from_uuid(Uuid::from_u128(number))
@@ -61,6 +61,11 @@ pub(crate) fn event(position: u64, owner: Option<HolderId>) -> RecordedEvent {
         order_id: None,
         metadata: Metadata::default(),
     }
+}
+
+/// A tail that keeps this many events.
+pub(crate) fn tail(events: usize) -> Arc<Tail> {
+    Arc::new(Tail::new(TailBounds { events, bytes: 8 << 20 }))
 }
 
 /// Numbers, one after another.
@@ -337,6 +342,23 @@ impl Journal<Row> for FakeStore {
         let log = self.log();
         let events = log.events.iter().filter(|e| e.position > after && filter.matches(e));
         Ok(events.take(limit).cloned().collect())
+    }
+
+    async fn read_within(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+        limit: u32,
+        bytes: u64,
+    ) -> Result<Vec<RecordedEvent>, JournalError> {
+        let mut events = self.read(filter, after, limit).await?;
+        let mut sum = 0;
+        events.retain(|event| {
+            let room = sum < bytes;
+            sum += u64::try_from(event.data.text().len()).unwrap();
+            room
+        });
+        Ok(events)
     }
 
     async fn head(&self) -> Result<Position, JournalError> {

@@ -38,6 +38,7 @@ mod relay;
 mod row;
 mod schedules;
 mod states;
+mod stream_room;
 mod tail;
 mod views;
 mod worker;
@@ -60,14 +61,15 @@ pub use housekeeper::Housekeeper;
 pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{PasswordError, Passwords};
 pub use probe::Probe;
-pub use queries::{Progress, Queries, QueryError};
+pub use queries::{Freshness, Progress, Queries, QueryError};
 pub use reads::{ReadCache, Reads, Repair};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, Replace, Shadow, Shadows, Stale};
 pub use relay::{Destination, Relay};
 pub use row::{PostingRow, Row, TaskNumber};
 pub use schedules::{InvalidSchedule, Schedule, Scheduler};
 pub use states::{Key, States};
-pub use tail::Tail;
+pub use stream_room::{StreamRoom, Taken};
+pub use tail::{Tail, TailBounds};
 pub use views::{AccountView, OrderLineView, OrderView};
 pub use worker::{
     EmailHandler, RetryPolicy, TaskFailure, TaskHandler, TextHandler, Worker, WorkerSettings,

@@ -1,6 +1,8 @@
 //! The use cases that only look.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use daybook_accounts::{
@@ -27,7 +29,29 @@ pub enum QueryError {
     /// What is stored can't be read.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
+    /// The log has not come as far as was asked for, nor did it while that was waited for.
+    #[error("the log is at position {head} and has not reached {wanted}")]
+    NotReached {
+        /// The position that was asked for.
+        wanted: Position,
+        /// The last position of the log.
+        head: Position,
+    },
 }
+
+/// How new an answer has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// As new as every acknowledged write: from the cache, where it is there.
+    Acknowledged,
+    /// As new as an event the caller has seen, however it came to see it: past the cache, which may
+    /// not have been told of it yet.
+    Stored,
+}
+
+/// How long it is waited for a position that the log has not reached.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How far the log and those who read it are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +105,33 @@ impl Queries {
         Ok(Progress { head, relays })
     }
 
+    /// Waits until the log has come as far as the caller has seen it, where it says so; answers how the
+    /// rest is to be read.
+    ///
+    /// # Errors
+    /// [`QueryError::NotReached`] where it has not come so far within two seconds.
+    pub async fn reach(&self, wanted: Option<Position>) -> Result<Freshness, QueryError> {
+        let Some(wanted) = wanted else { return Ok(Freshness::Acknowledged) };
+        let began = tokio::time::Instant::now();
+        loop {
+            let head = self.journal.head().await?;
+            if head >= wanted {
+                return Ok(Freshness::Stored);
+            }
+            if began.elapsed() >= PATIENCE {
+                return Err(QueryError::NotReached { wanted, head });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn reads(&self, freshness: Freshness) -> Cow<'_, Reads> {
+        match freshness {
+            Freshness::Acknowledged => Cow::Borrowed(&self.reads),
+            Freshness::Stored => Cow::Owned(self.reads.as_fresh_as(freshness)),
+        }
+    }
+
     /// The caller's own data; `None` for a holder that does not exist any more.
     ///
     /// # Errors
@@ -97,8 +148,9 @@ impl Queries {
         &self,
         caller: &Caller,
         id: AccountId,
+        freshness: Freshness,
     ) -> Result<Option<Bytes>, QueryError> {
-        self.reads.account(caller, id).await
+        self.reads(freshness).account(caller, id).await
     }
 
     /// A page of accounts, oldest first.
@@ -136,8 +188,13 @@ impl Queries {
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn order(&self, caller: &Caller, id: OrderId) -> Result<Option<Bytes>, QueryError> {
-        self.reads.order(caller, id).await
+    pub async fn order(
+        &self,
+        caller: &Caller,
+        id: OrderId,
+        freshness: Freshness,
+    ) -> Result<Option<Bytes>, QueryError> {
+        self.reads(freshness).order(caller, id).await
     }
 
     /// A page of orders, newest first.

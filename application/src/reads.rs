@@ -29,7 +29,7 @@ use uuid::Uuid;
 use trust::Trust;
 
 use crate::views::{AccountView, OrderView, encode};
-use crate::{Caller, QueryError, Row, Stale};
+use crate::{Caller, Freshness, QueryError, Row, Stale};
 
 /// How long someone else's fetch is waited for, before the database is read all the same.
 const WAIT: Duration = Duration::from_millis(250);
@@ -74,6 +74,7 @@ pub struct Reads {
     cache: Option<ReadCache>,
     flights: Arc<Flights>,
     trust: Arc<Trust>,
+    freshness: Freshness,
 }
 
 /// The fetches of this process that are under way, by their tickets.
@@ -139,7 +140,19 @@ impl Reads {
         orders: Arc<dyn OrderRepository>,
         cache: Option<ReadCache>,
     ) -> Self {
-        Self { accounts, orders, cache, flights: Arc::default(), trust: Arc::default() }
+        Self {
+            accounts,
+            orders,
+            cache,
+            flights: Arc::default(),
+            trust: Arc::default(),
+            freshness: Freshness::Acknowledged,
+        }
+    }
+
+    /// The same reads, as fresh as that.
+    pub(crate) fn as_fresh_as(&self, freshness: Freshness) -> Self {
+        Self { freshness, ..self.clone() }
     }
 
     /// The JSON of an account the caller may see; `None` where there is none.
@@ -238,7 +251,7 @@ impl Reads {
             return self.load(what).await.map(|loaded| loaded.value);
         };
         let key = what.key();
-        if !self.trust.covers(cache) {
+        if self.freshness == Freshness::Stored || !self.trust.covers(cache) {
             return self.load_past(cache, &key, what).await;
         }
         let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);

@@ -12,6 +12,8 @@ use crate::{Row, Tail};
 
 /// How many events are handed on at a time, at most.
 pub(crate) const BATCH: usize = 2_048;
+/// How many bytes they may take, at most, but for the last of them.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// A commit wakes the relay, also one of another process where the engine tells of it; this is for
 /// what nobody tells of.
 const POLL: Duration = Duration::from_millis(250);
@@ -175,19 +177,22 @@ impl Progress {
     }
 }
 
-/// Some of what comes after `position`, from memory where it is there.
+/// Some of what comes after `position`, from memory where it is there, and nothing that this process
+/// has committed and not yet told the cache of.
 pub(crate) async fn next_events(
     journal: &dyn Journal<Row>,
     tail: &Tail,
     position: Position,
 ) -> Result<Vec<Arc<RecordedEvent>>, JournalError> {
-    if let Some(events) = tail.after(position, BATCH)
+    if let Some(events) = tail.after(position, BATCH, BATCH_BYTES)
         && !events.is_empty()
     {
         return Ok(events);
     }
     let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
-    let events = journal.read(&EventFilter::All, position, limit).await?;
+    let bytes = u64::try_from(BATCH_BYTES).unwrap_or(u64::MAX);
+    let mut events = journal.read_within(&EventFilter::All, position, limit, bytes).await?;
+    tail.cut_what_is_in_hand(&mut events);
     Ok(events.into_iter().map(Arc::new).collect())
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use daybook_application::Caller;
-use daybook_events::{Clock, HolderId};
+use daybook_events::{Clock, HolderId, Timestamp};
 use poem::http::header;
 use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
@@ -26,7 +26,7 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    fn caller(&self, request: &Request) -> Result<Caller, Problem> {
+    fn caller(&self, request: &Request) -> Result<Bearer, Problem> {
         let token = request
             .headers()
             .get(header::AUTHORIZATION)
@@ -34,18 +34,19 @@ impl Authenticator {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
-        let holder_id = token
+        let (holder_id, until) = token
             .and_then(|token| self.tokens.holder(token, self.clock.now()))
             .ok_or(Problem::new(Kind::Unauthenticated))?;
         if !self.limits.allow_holder(holder_id) {
             return Err(Problem::new(Kind::RateLimited));
         }
-        Ok(Caller { holder_id, operator: self.operators.contains(&holder_id) })
+        let caller = Caller { holder_id, operator: self.operators.contains(&holder_id) };
+        Ok(Bearer(caller, until))
     }
 }
 
-/// The caller, by their bearer token.
-pub(crate) struct Bearer(pub Caller);
+/// The caller, by their bearer token, and when that expires.
+pub(crate) struct Bearer(pub Caller, pub Timestamp);
 
 /// Someone without a token, who does not ask too often.
 pub(crate) struct Guest;
@@ -101,6 +102,6 @@ impl<'a> ApiExtractor<'a> for Bearer {
             request.data().ok_or(Problem::new(Kind::Internal))?;
         let caller = authenticator.caller(request)?;
         refuse_unknown_parameters(request)?;
-        Ok(Self(caller))
+        Ok(caller)
     }
 }

@@ -23,6 +23,7 @@ mod scalars;
 mod server;
 mod service;
 mod sse;
+mod stall;
 mod token;
 
 pub use api::{Engine, Engines};

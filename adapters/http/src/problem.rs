@@ -86,6 +86,7 @@ kinds! {
     Overloaded "overloaded" 503 "Too much is going on; try again";
     Unavailable "unavailable" 503 "A part of the service is unavailable; try again";
     Contended "contended" 503 "Others kept changing the same things; try again";
+    PositionNotReached "position-not-reached" 503 "The log has not come as far as was asked for; try again";
     OutcomeUnknown "outcome-unknown" 503 "It may have happened or not; try again with the same idempotency key";
 }
 
@@ -231,8 +232,12 @@ impl From<CommandError> for Problem {
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
+        if let QueryError::NotReached { .. } = error {
+            return Self::with_detail(Kind::PositionNotReached, error.to_string());
+        }
         tracing::error!(%error, "a query failed");
         match error {
+            QueryError::NotReached { .. } => Self::new(Kind::PositionNotReached),
             QueryError::Unavailable(_) => Self::new(Kind::Unavailable),
             QueryError::Corrupt(_) => Self::new(Kind::Internal),
         }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daybook_application::StreamRoom;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Service;
 use crate::drain::Drained;
+use crate::stall::Stalling;
 
 /// A request's head has to arrive in this time.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
@@ -29,12 +31,17 @@ const HEADER_BYTES: usize = 32 * 1024;
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// Bounds of the server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// How many connections there may be; more wait to be accepted.
     pub connections: usize,
     /// How long requests in flight may take when the server has to stop.
     pub grace: Duration,
+    /// How long a client may take nothing of what it is sent; then its connection is closed. Less while
+    /// others wait for the room of `room`.
+    pub reader_patience: Duration,
+    /// The room for what is on its way to those who follow the log.
+    pub room: StreamRoom,
 }
 
 /// A socket that is listening.
@@ -87,6 +94,7 @@ impl Listener {
                     Ok::<hyper::Response<_>, Infallible>(service.answer(request).await.into())
                 }
             });
+            let stream = Stalling::new(stream, settings.reader_patience, settings.room.clone());
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_PATIENCE)

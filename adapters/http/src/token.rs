@@ -98,14 +98,15 @@ impl Tokens {
             .ok()
     }
 
-    /// Whom a token names; `None` where it is not one of ours or has expired.
-    pub fn holder(&self, token: &str, now: Timestamp) -> Option<HolderId> {
+    /// Whom a token names, and until when; `None` where it is not one of ours or has expired.
+    pub fn holder(&self, token: &str, now: Timestamp) -> Option<(HolderId, Timestamp)> {
         let remembered = self.remembered().get(token).copied();
         let (holder, expiry) = match remembered {
             Some(known) => known,
             None => self.check(token)?,
         };
-        (expiry > now.seconds()).then_some(holder)
+        let until = Timestamp::from_micros(expiry.saturating_mul(1_000_000));
+        (expiry > now.seconds()).then_some((holder, until))
     }
 
     fn check(&self, token: &str) -> Option<(HolderId, i64)> {
@@ -150,7 +151,7 @@ mod tests {
         let after = |hours: u64| now.plus(Duration::from_secs(hours * 3_600));
         let tokens = tokens(1);
         for _ in 0..2 {
-            assert_eq!(tokens.holder(&token, after(23)), Some(ada));
+            assert_eq!(tokens.holder(&token, after(23)), Some((ada, after(24))));
             assert_eq!(tokens.holder(&token, after(24)), None);
         }
     }

@@ -32,31 +32,3 @@ cache_contract! {
     a_value_past_its_time_keeps_nothing_out
     of_writers_at_once_the_highest_version_remains
 }
-
-macro_rules! bus_contract {
-    ($($promise:ident)+) => {
-        mod bus {
-            use std::num::NonZeroUsize;
-
-            use daybook_application::contract::bus;
-            use daybook_memory::MemoryBus;
-
-            const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-
-            $(#[tokio::test]
-            async fn $promise() {
-                bus::$promise(&MemoryBus::new(CAPACITY)).await;
-            })+
-        }
-    };
-}
-
-bus_contract! {
-    a_subscriber_hears_every_batch_in_order
-    an_event_is_heard_as_it_was_published
-    every_subscriber_hears_every_batch
-    a_subscriber_hears_nothing_from_before
-    nobody_has_to_listen
-    a_subscriber_that_does_not_listen_holds_up_nobody
-    there_is_never_a_silent_gap
-}

@@ -97,6 +97,7 @@ impl Batcher {
                 }
             }
         }
+        self.tail.take_in_hand(entries.iter().filter_map(|entry| Some(entry.events.first()?.id)));
         match self.commit(&entries).await {
             Ok(Committed { outcomes, lost }) => {
                 let retried = self.settle(decided, entries, outcomes, &states).await;
@@ -111,6 +112,7 @@ impl Batcher {
                 answer_all(decided.into_iter().map(|one| one.waiting).collect(), &error);
             }
         }
+        self.tail.nothing_in_hand();
         again
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use daybook_accounts::{AccountRepository, HolderRepository};
 use daybook_events::{
-    Entry, EntryId, EntryOutcome, EventFilter, Journal, NewTask, Position, Priority, Room, TaskId,
-    TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Unique, UniqueKey, UniqueTask,
-    Version,
+    Entry, EntryId, EntryOutcome, EventData, EventFilter, Journal, NewTask, Position, Priority,
+    Room, TaskId, TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Unique, UniqueKey,
+    UniqueTask, Version,
 };
 use uuid::Uuid;
 
@@ -62,6 +62,32 @@ pub async fn events_are_read_by_position_holder_and_stream(journal: &dyn Journal
     assert_eq!(positions(journal, EventFilter::Stream(stream("a")), 1, 10).await, [3]);
     assert_eq!(positions(journal, EventFilter::All, 4, 10).await, Vec::<u64>::new());
     assert_eq!(positions(journal, EventFilter::All, u64::MAX, 10).await, Vec::<u64>::new());
+}
+
+/// A page may be bounded in bytes of data: it ends with the event that reaches the bound, and never
+/// stays empty where there is something.
+pub async fn pages_are_bounded_in_bytes(journal: &dyn Journal<Row>) {
+    let sized = |name, bytes: usize| {
+        let mut entry = event_on(name, 0);
+        entry.events[0].data = EventData::of(&"x".repeat(bytes - 2));
+        entry
+    };
+    let batch = [sized("a", 100), sized("b", 10_000), sized("c", 100), sized("d", 100)];
+    append(journal, &batch).await;
+    let page = async |filter: EventFilter, after: u64, limit, bytes| {
+        let events =
+            journal.read_within(&filter, Position::new(after), limit, bytes).await.unwrap();
+        events.iter().map(|event| event.position.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(page(EventFilter::All, 0, 10, u64::MAX).await, [1, 2, 3, 4]);
+    assert_eq!(page(EventFilter::All, 0, 10, 100).await, [1]);
+    assert_eq!(page(EventFilter::All, 0, 10, 101).await, [1, 2]);
+    assert_eq!(page(EventFilter::All, 1, 10, 1).await, [2]);
+    assert_eq!(page(EventFilter::All, 2, 10, 101).await, [3, 4]);
+    assert_eq!(page(EventFilter::All, 0, 1, 20_000).await, [1]);
+    assert_eq!(page(EventFilter::Stream(stream("c")), 0, 10, 1).await, [3]);
+    assert_eq!(page(EventFilter::Owner(holder(1)), 2, 10, 1).await, [3]);
+    assert_eq!(page(EventFilter::All, 4, 10, 1).await, Vec::<u64>::new());
 }
 
 /// An entry whose stream has moved is a conflict, alone, and nothing of it is written.

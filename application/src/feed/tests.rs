@@ -1,37 +1,50 @@
-//! What a subscriber gets, whatever the bus tells it and whenever.
+//! What a subscriber gets, whatever the announcer tells of and whenever.
 
-use daybook_events::{MockEventBus, StreamId};
-use futures_util::FutureExt;
+use std::time::Duration;
+
+use daybook_events::{EventData, StreamId};
+use futures_util::{FutureExt, StreamExt};
 use proptest::prelude::*;
 
 use super::*;
-use crate::fakes::{FakeBus, FakeStore, event, holder, soon};
+use crate::fakes::{FakeStore, event, holder, soon, tail};
+use crate::stream_room::PAGE_BYTES;
+
+/// How many events are kept of what was told.
+const KEPT: usize = 8;
 
 struct Setting {
     store: Arc<FakeStore>,
-    bus: Arc<FakeBus>,
+    told: Arc<Tail>,
     feed: Feed,
+    room: StreamRoom,
 }
 
 impl Setting {
-    /// A log of events nobody owns, up to this position.
+    /// A log of events nobody owns, up to this position, all of which the announcer has told of.
     fn new(head: u64) -> Self {
-        let (store, bus) = (Arc::new(FakeStore::new()), Arc::new(FakeBus::new()));
+        Self::with_room(head, 1 << 20)
+    }
+
+    fn with_room(head: u64, room: usize) -> Self {
+        let (store, told) = (Arc::new(FakeStore::new()), tail(KEPT));
         store.add_events((1..=head).map(|position| event(position, None)));
-        let feed = Feed::new(Arc::clone(&store) as _, Arc::clone(&bus) as _);
-        Self { store, bus, feed }
+        told.begin_at(Position::new(head));
+        let room = StreamRoom::new(room);
+        let feed = Feed::new(Arc::clone(&store) as _, Arc::clone(&told), room.clone());
+        Self { store, told, feed, room }
     }
 
     fn commit(&self, position: u64) {
         self.store.add_events([event(position, None)]);
     }
 
-    /// The bus tells of the events at these positions.
+    /// The announcer tells of the events at these positions.
     fn tell(&self, positions: impl IntoIterator<Item = u64>) {
         let positions: Vec<_> = positions.into_iter().collect();
         let events = self.store.events().into_iter();
         let told = events.filter(|e| positions.contains(&e.position.get())).map(Arc::new);
-        self.bus.tell(Signal::Events(told.collect()));
+        self.told.push(told.collect());
     }
 
     async fn follow(&self, filter: EventFilter, after: Option<u64>) -> FeedStream {
@@ -44,7 +57,7 @@ async fn next(stream: &mut FeedStream, count: usize) -> Vec<u64> {
     let mut positions = Vec::new();
     for _ in 0..count {
         match soon(stream.next()).await.unwrap() {
-            FeedItem::Event(event) => positions.push(event.position.get()),
+            FeedItem::Event(event, _) => positions.push(event.position.get()),
             FeedItem::Reset { head } => panic!("reset to {head}"),
         }
     }
@@ -79,69 +92,105 @@ async fn without_a_position_only_what_is_new_comes() {
 }
 
 #[tokio::test]
-async fn what_is_heard_while_stored_events_are_read_comes_once() {
+async fn what_is_told_while_stored_events_are_read_comes_once() {
     let setting = Setting::new(2);
     let mut stream = setting.follow(EventFilter::All, Some(0)).await;
     setting.commit(3);
     setting.commit(4);
-    setting.tell([2, 3]);
-    setting.tell([3, 4]);
+    setting.tell([3]);
     setting.tell([4]);
     assert_eq!(next(&mut stream, 4).await, [1, 2, 3, 4]);
     assert_quiet(&mut stream);
 }
 
 #[tokio::test]
-async fn what_is_committed_until_the_bus_is_heard_is_not_missed() {
-    let setting = Setting::new(3);
-    let mut bus = MockEventBus::new();
-    let store = Arc::clone(&setting.store);
-    bus.expect_subscribe().returning(move || {
-        store.add_events([event(4, None)]);
-        Ok(Box::pin(stream::pending()))
-    });
-    let feed = Feed::new(Arc::clone(&setting.store) as _, Arc::new(bus));
-    let mut stream = feed.follow(EventFilter::All, Some(Position::new(3))).await.unwrap();
-    assert_eq!(next(&mut stream, 1).await, [4]);
-}
-
-#[tokio::test]
-async fn what_the_bus_missed_is_filled_from_the_journal() {
+async fn what_is_committed_is_not_shown_before_it_is_told_of() {
     let setting = Setting::new(1);
-    let mut stream = setting.follow(EventFilter::All, None).await;
+    let mut stored = setting.follow(EventFilter::All, Some(0)).await;
+    let mut live = setting.follow(EventFilter::All, None).await;
     setting.commit(2);
-    setting.commit(3);
-    setting.bus.tell(Signal::Missed);
-    assert_eq!(next(&mut stream, 2).await, [2, 3]);
-    assert_quiet(&mut stream);
-    setting.commit(4);
-    setting.tell([4]);
-    assert_eq!(next(&mut stream, 1).await, [4]);
+    assert_eq!(next(&mut stored, 1).await, [1]);
+    assert_quiet(&mut stored);
+    assert_quiet(&mut live);
+    setting.tell([2]);
+    assert_eq!(next(&mut stored, 1).await, [2]);
+    assert_eq!(next(&mut live, 1).await, [2]);
 }
 
 #[tokio::test]
-async fn a_gap_in_what_the_bus_tells_is_filled_from_the_journal() {
-    let setting = Setting::new(1);
-    let mut stream = setting.follow(EventFilter::All, None).await;
-    for position in 2..=5 {
-        setting.commit(position);
-    }
-    setting.tell([4, 5]);
-    assert_eq!(next(&mut stream, 4).await, [2, 3, 4, 5]);
-    assert_quiet(&mut stream);
-}
-
-#[tokio::test]
-async fn a_slow_subscriber_gets_everything_all_the_same() {
+async fn what_is_no_longer_in_memory_is_read_from_the_journal() {
     let setting = Setting::new(0);
     let mut stream = setting.follow(EventFilter::All, None).await;
-    // Far more than the bus keeps.
     for position in 1..=3_000 {
         setting.commit(position);
-        setting.bus.tell(Signal::Events(Arc::new([Arc::new(event(position, None))])));
+        setting.tell([position]);
     }
     assert_eq!(next(&mut stream, 3_000).await, (1..=3_000).collect::<Vec<_>>());
     assert_quiet(&mut stream);
+}
+
+#[tokio::test]
+async fn what_is_in_memory_is_not_read_from_the_journal() {
+    let setting = Setting::new(1);
+    let mut stream = setting.follow(EventFilter::All, None).await;
+    setting.store.add_events((2..=4).map(|position| event(position, None)));
+    setting.tell(2..=4);
+    setting.store.set_unreadable(true);
+    assert_eq!(next(&mut stream, 3).await, [2, 3, 4]);
+}
+
+fn large(position: u64) -> RecordedEvent {
+    RecordedEvent { data: EventData::of(&"x".repeat(32 * 1024)), ..event(position, None) }
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_all_is_bounded_in_bytes() {
+    let setting = Setting::with_room(0, 4 * 64 * 1024);
+    setting.store.add_events((1..=100).map(large));
+    setting.told.begin_at(Position::new(100));
+    let (mut streams, mut held) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let mut stream = setting.follow(EventFilter::All, Some(0)).await;
+        // Its socket takes nothing: the item stays where it is.
+        held.extend(stream.next().now_or_never());
+        streams.push(stream);
+    }
+    let bytes: usize = held.iter().flatten().map(size).sum();
+    assert!((3 * 32 * 1024..=4 * 64 * 1024).contains(&bytes), "{bytes}");
+    assert!(setting.room.is_short());
+    // Whoever goes away gives back what it has, and the others go on, each without a gap.
+    held.clear();
+    let readers: Vec<_> = streams
+        .into_iter()
+        .map(|mut stream| tokio::spawn(async move { next(&mut stream, 4).await }))
+        .collect();
+    for reader in readers {
+        let seen = soon(reader).await.unwrap();
+        assert!(seen[0] <= 2 && seen.is_sorted_by(|a, b| a + 1 == *b), "{seen:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_known() {
+    let setting = Setting::with_room(0, usize::try_from(PAGE_BYTES).unwrap());
+    setting.store.add_events((1..=3).map(large));
+    setting.told.begin_at(Position::new(3));
+    let mut first = setting.follow(EventFilter::All, Some(0)).await;
+    let held = soon(first.next()).await;
+    let mut second = setting.follow(EventFilter::All, Some(0)).await;
+    let waiting = tokio::spawn(async move { next(&mut second, 3).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(setting.room.is_short());
+    drop((held, first));
+    assert_eq!(soon(waiting).await.unwrap(), [1, 2, 3]);
+    assert!(!setting.room.is_short());
+}
+
+fn size(item: &FeedItem) -> usize {
+    match item {
+        FeedItem::Event(event, _) => event.size(),
+        FeedItem::Reset { .. } => 0,
+    }
 }
 
 #[tokio::test]
@@ -163,17 +212,13 @@ async fn only_the_owners_events_come_stored_or_live() {
     let setting = Setting::new(0);
     let (mine, anothers) = (Some(holder(7)), Some(holder(8)));
     setting.store.add_events([event(1, mine), event(2, anothers), event(3, None), event(4, mine)]);
+    setting.tell(1..=4);
     let mut stream = setting.follow(EventFilter::Owner(holder(7)), Some(0)).await;
     assert_eq!(next(&mut stream, 2).await, [1, 4]);
     setting.store.add_events([event(5, anothers), event(6, mine), event(7, None)]);
     setting.tell([5, 6, 7]);
     assert_eq!(next(&mut stream, 1).await, [6]);
     assert_quiet(&mut stream);
-    // What was passed over does not count as a gap, nor is it forgotten that it was passed.
-    setting.store.add_events([event(8, mine)]);
-    setting.store.set_unreadable(true);
-    setting.tell([8]);
-    assert_eq!(next(&mut stream, 1).await, [8]);
 }
 
 #[tokio::test]
@@ -202,21 +247,11 @@ async fn a_position_that_is_not_in_this_log_is_reset_and_goes_on_from_its_end() 
 }
 
 #[tokio::test]
-async fn the_stream_ends_with_the_bus_and_after_what_is_stored() {
-    let Setting { store, bus, feed } = Setting::new(2);
-    let mut stream = feed.follow(EventFilter::All, Some(Position::ZERO)).await.unwrap();
-    drop((bus, feed));
-    assert_eq!(next(&mut stream, 2).await, [1, 2]);
-    assert!(soon(stream.next()).await.is_none());
-    drop(store);
-}
-
-#[tokio::test]
 async fn the_stream_ends_where_the_journal_can_not_fill_a_gap() {
     let setting = Setting::new(1);
     let mut stream = setting.follow(EventFilter::All, None).await;
     setting.store.set_unreadable(true);
-    setting.bus.tell(Signal::Missed);
+    setting.told.begin_at(Position::new(2));
     assert!(soon(stream.next()).await.is_none());
     let refused = setting.feed.follow(EventFilter::All, None).await;
     assert!(matches!(refused.map(drop), Err(QueryError::Unavailable(_))));
@@ -227,12 +262,10 @@ async fn the_stream_ends_where_the_journal_can_not_fill_a_gap() {
 enum Step {
     /// An event is committed; whether it is the subscriber's.
     Commit(bool),
-    /// The bus tells of everything it has not told of yet.
+    /// The announcer tells of everything it has not told of yet.
     Tell,
-    /// The bus tells of the last so many events, told of already or not.
-    TellAgain(u64),
-    /// The bus loses what it has not told of yet, and says so or not.
-    Lose(bool),
+    /// It tells of that, and memory is as if it were new.
+    Forget,
     /// The subscriber listens, for so many events at most.
     Listen(usize),
 }
@@ -241,8 +274,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any::<bool>().prop_map(Step::Commit),
         2 => Just(Step::Tell),
-        1 => (1_u64..5).prop_map(Step::TellAgain),
-        1 => any::<bool>().prop_map(Step::Lose),
+        1 => Just(Step::Forget),
         2 => (1_usize..4).prop_map(Step::Listen),
     ]
 }
@@ -251,6 +283,7 @@ fn step() -> impl Strategy<Value = Step> {
 async fn follows_without_a_gap(before: u64, after: u64, steps: Vec<Step>) -> (Vec<u64>, Vec<u64>) {
     let setting = Setting::new(0);
     setting.store.add_events((1..=before).map(|position| event(position, Some(holder(7)))));
+    setting.told.begin_at(Position::new(before));
     let mut stream = setting.follow(EventFilter::Owner(holder(7)), Some(after)).await;
     let (mut head, mut told, mut got) = (before, before, Vec::new());
     for step in steps {
@@ -265,12 +298,9 @@ async fn follows_without_a_gap(before: u64, after: u64, steps: Vec<Step>) -> (Ve
                 told = head;
             }
             Step::Tell => {}
-            Step::TellAgain(count) => setting.tell(head.saturating_sub(count) + 1..=head),
-            Step::Lose(said) => {
+            Step::Forget => {
                 told = head;
-                if said {
-                    setting.bus.tell(Signal::Missed);
-                }
+                setting.told.begin_at(Position::new(head));
             }
             Step::Listen(count) => {
                 for _ in 0..count {
@@ -280,14 +310,14 @@ async fn follows_without_a_gap(before: u64, after: u64, steps: Vec<Step>) -> (Ve
             }
         }
     }
-    // One more event, of which the bus tells: by then nothing may be missing.
+    // One more event, which is told of: by then nothing may be missing.
     setting.store.add_events([event(head + 1, Some(holder(7)))]);
-    setting.tell([head + 1]);
+    setting.tell(told + 1..=head + 1);
     while let Some(Some(item)) = stream.next().now_or_never() {
         got.push(item);
     }
     let got = got.into_iter().map(|item| match item {
-        FeedItem::Event(event) => event.position.get(),
+        FeedItem::Event(event, _) => event.position.get(),
         FeedItem::Reset { head } => panic!("reset to {head}"),
     });
     let mine = setting.store.events().into_iter().filter(|e| e.owner == Some(holder(7)));

@@ -79,7 +79,7 @@ impl Setting {
         let store = Arc::new(FakeStore::new());
         store.add_events((1..=head).map(|position| event(position, None)));
         let (place, ballot) = (Arc::default(), Ballot::default());
-        Self { store, place, ballot, tail: Arc::new(Tail::new(8)), stop: CancellationToken::new() }
+        Self { store, place, ballot, tail: crate::fakes::tail(8), stop: CancellationToken::new() }
     }
 
     fn start(&self) -> tokio::task::JoinHandle<()> {
@@ -135,7 +135,7 @@ async fn of_several_one_hands_on_and_another_takes_over() {
         store: Arc::clone(&first.store),
         place: Arc::clone(&first.place),
         ballot: first.ballot.clone(),
-        tail: Arc::new(Tail::new(8)),
+        tail: crate::fakes::tail(8),
         stop: CancellationToken::new(),
     };
     let relay = first.start();

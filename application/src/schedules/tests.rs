@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::fakes::{FakeStore, Fate};
-use crate::{Appender, AppenderSettings, Passwords, Ports, Reads, Tail};
+use crate::{Appender, AppenderSettings, Passwords, Ports, Reads};
 
 /// Goes with the runtime's time.
 struct PassingClock {
@@ -54,7 +54,7 @@ impl Instance {
         let few = NonZeroUsize::MIN.saturating_add(7);
         let settings = AppenderSettings { queue: few, batch: few, states: few, decisions: 8 };
         let reads = Reads::new(Arc::clone(store) as _, Arc::clone(store) as _, None);
-        let (appender, task) = Appender::new(ports, settings, reads, Arc::new(Tail::new(64)));
+        let (appender, task) = Appender::new(ports, settings, reads, crate::fakes::tail(64));
         tokio::spawn(task.run());
         let commands = Commands::new(
             appender,

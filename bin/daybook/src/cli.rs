@@ -188,6 +188,12 @@ pub(crate) struct ServeOptions {
     /// How many commands are committed together at most
     #[arg(long, env = "DAYBOOK_BATCH", default_value = "1024")]
     pub batch: NonZeroUsize,
+    /// How much memory may be taken by what is on its way from the log to those who follow it, in MiB
+    #[arg(long, env = "DAYBOOK_STREAM_BUFFER_MIB", default_value = "40", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub stream_buffer_mib: u32,
+    /// How long a client may take nothing of what it is sent; then its connection is closed
+    #[arg(long, env = "DAYBOOK_READER_PATIENCE", default_value = "30s", value_parser = parse_duration)]
+    pub reader_patience: Duration,
     /// How many accounts and orders are kept in memory for decisions
     #[arg(long, env = "DAYBOOK_STATES", default_value = "16384")]
     pub states: NonZeroUsize,

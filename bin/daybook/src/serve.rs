@@ -3,32 +3,29 @@
 mod running;
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{
     Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, Probe, Queries, Reads, Relay,
-    Scheduler, Search, SharedBus, TaskDispatch,
+    Scheduler, Search, SharedBus, StreamRoom, Tail, TailBounds, TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
 use daybook_events::{Cache, EventBus, HolderId};
 use daybook_http::{Engine, Listener, RateLimits, ServerSettings, Service, ServiceParts, Tokens};
-use daybook_memory::{MemoryBus, MemoryCache};
+use daybook_memory::MemoryCache;
 use daybook_redis::{Redis, RedisBus, RedisCache};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CommonOptions, ServeOptions};
 use crate::engines::queue::{Queue, mail_server, queue, rabbit_settings, worker};
 use crate::engines::schedules::schedules;
-use crate::engines::{Bounds, Engines, database, rate};
+use crate::engines::{Bounds, Engines, TAIL, database, rate};
 use crate::signing_key::signing_key;
 use crate::startup::{StartupError, StopSignal, say};
 use crate::wrap::Wrap;
 use running::{Running, Stop};
 
-/// How many batches of events a subscriber may be behind before it reads them from the journal.
-const BUS_BATCHES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
 const FORGET_IDLE_EVERY: Duration = Duration::from_mins(1);
 /// Under these names the relays lead, and remember how far they have come.
 pub(crate) const RELAY: &str = "relay";
@@ -51,7 +48,9 @@ pub(crate) async fn serve(
     let beside = database::key_beside(&settings)?;
     let tokens = Tokens::new(signing_key(configured_key.as_deref(), &beside)?);
     let timetable = schedules(options.schedules_file.as_deref())?;
-    let engines = Engines::open(common, wrap).await?;
+    let mut engines = Engines::open(common, wrap).await?;
+    let buffers = Buffers::of(options.stream_buffer_mib);
+    engines.tail = buffers.tail();
 
     let shared = engines.redis.clone().map(Shared::on);
     let cache = cache(&settings, shared.as_ref(), options);
@@ -69,7 +68,7 @@ pub(crate) async fn serve(
         worker(&options.worker, options.drain, engines.for_worker(&queue), clock, new_tasks)?;
 
     let scheduler = Scheduler::new(commands.clone(), Arc::clone(&engines.clock), timetable);
-    let bus = Arc::new(MemoryBus::new(BUS_BATCHES));
+    let (told, room) = (buffers.tail(), StreamRoom::new(buffers.room));
     let limits =
         Arc::new(RateLimits::new(rate(options.credential_rate), rate(options.holder_rate)));
     let stop = Stop::default();
@@ -77,7 +76,7 @@ pub(crate) async fn serve(
     let destinations = destinations(&engines, shared.clone(), reads.clone(), &queue);
     let service = ServiceParts {
         queries: queries(&engines, reads),
-        feed: Feed::new(Arc::clone(&ports.journal), Arc::clone(&bus) as Arc<dyn EventBus>),
+        feed: Feed::new(Arc::clone(&ports.journal), Arc::clone(&told), room.clone()),
         commands,
         tokens,
         operators: operators(&options.operators)?,
@@ -98,7 +97,7 @@ pub(crate) async fn serve(
     );
     let outside = shared.as_ref().map(|shared| Arc::clone(&shared.bus));
     let announcer =
-        Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), bus, outside);
+        Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), told, outside);
     let mut running = Running::new(tokio::spawn(appender.run()));
     running.add("worker", worker.run(stop.tasks.clone()));
     for (name, destination) in destinations {
@@ -112,7 +111,12 @@ pub(crate) async fn serve(
 
     let mut signals = StopSignal::listen()?;
     announce(&listener, &engines, common, options)?;
-    let server = ServerSettings { connections: options.connections.get(), grace: options.drain };
+    let server = ServerSettings {
+        connections: options.connections.get(),
+        grace: options.drain,
+        reader_patience: options.reader_patience,
+        room,
+    };
     let server = tokio::spawn(listener.serve(service, server, stop.server.clone()));
 
     let failed = tokio::select! {
@@ -135,6 +139,25 @@ pub(crate) async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How the memory for those who follow the log is shared out, in bytes.
+struct Buffers {
+    /// What this process committed last, and again what its subscribers were told of last.
+    tail: usize,
+    /// What is on its way to subscribers.
+    room: usize,
+}
+
+impl Buffers {
+    fn of(mib: u32) -> Self {
+        let fifth = usize::try_from(mib).unwrap_or(usize::MAX).saturating_mul(1 << 20) / 5;
+        Self { tail: fifth, room: fifth.saturating_mul(3) }
+    }
+
+    fn tail(&self) -> Arc<Tail> {
+        Arc::new(Tail::new(TailBounds { events: TAIL, bytes: self.tail }))
+    }
 }
 
 /// What the instances share by Redis.

@@ -119,3 +119,13 @@ pub struct RecordedEvent {
     /// Who caused it, and what it belongs to.
     pub metadata: Metadata,
 }
+
+/// What an event takes besides its texts: its fields, and what an allocator adds.
+const FIXED_BYTES: usize = 512;
+
+impl RecordedEvent {
+    /// About how many bytes it takes in memory, or as one frame on its way to a reader.
+    pub fn size(&self) -> usize {
+        FIXED_BYTES + self.data.text().len() + self.stream.as_str().len()
+    }
+}

@@ -109,6 +109,22 @@ impl Journal<Row> for Database {
         Ok(found.into_iter().map(read::restore).collect::<Result<_, _>>()?)
     }
 
+    async fn read_within(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+        limit: u32,
+        bytes: u64,
+    ) -> Result<Vec<RecordedEvent>, JournalError> {
+        let Ok(after) = i64::try_from(after.get()) else { return Ok(Vec::new()) };
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let backend = self.readers.get_database_backend();
+        let statement = read::within(backend, filter, after, limit, bytes);
+        let found = event::Entity::find().from_raw_sql(statement).all(&self.readers).await;
+        let found = found.map_err(Fault::from)?;
+        Ok(found.into_iter().map(read::restore).collect::<Result<_, _>>()?)
+    }
+
     async fn head(&self) -> Result<Position, JournalError> {
         Ok(Position::new(restored(head(&self.readers).await?)?))
     }

@@ -31,6 +31,7 @@ macro_rules! every_promise {
         promises! {
             journal::events_get_gapless_positions_in_the_order_of_the_batch(database);
             journal::events_are_read_by_position_holder_and_stream(database);
+            journal::pages_are_bounded_in_bytes(database);
             journal::a_moved_stream_is_a_conflict_alone(database);
             journal::earlier_entries_of_the_batch_count(database);
             journal::a_stream_that_was_only_read_is_checked(database);

@@ -35,7 +35,12 @@ impl AccountsApi {
         limit: Query<Option<Limit>>,
         /// Where to go on: from the `Link` header of the page before.
         cursor: Query<Option<String>>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Account>>, Failure<Listing>> {
+        self.0.reached(&min_position).await?;
         let after = page::read_id_cursor(cursor.0.as_ref())?.map(AccountId::from_uuid);
         let limit = page::limit(limit.0);
         let mut accounts = self.0.queries.accounts(&caller.0, after, page::one_more(limit)).await?;
@@ -85,8 +90,13 @@ impl AccountsApi {
         caller: Bearer,
         /// The account.
         id: Path<PathId>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Account>, Failure<Reading>> {
-        let account = self.0.queries.account(&caller.0, account_id(&id)?).await?;
+        let freshness = self.0.reached(&min_position).await?;
+        let account = self.0.queries.account(&caller.0, account_id(&id)?, freshness).await?;
         Ok(Json::encoded(account.ok_or_else(not_found)?))
     }
 
@@ -211,7 +221,12 @@ impl AccountsApi {
         limit: Query<Option<Limit>>,
         /// Where to go on: from the `Link` header of the page before.
         cursor: Query<Option<String>>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<StatementLine>>, Failure<Reading>> {
+        self.0.reached(&min_position).await?;
         let before = page::read_position_cursor(cursor.0.as_ref())?;
         let (id, limit) = (account_id(&id)?, page::limit(limit.0));
         let entries =

@@ -28,7 +28,12 @@ impl EventsApi {
         after: Query<Option<Count>>,
         /// How many at most; 100 where it isn't given.
         limit: Query<Option<Limit>>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Event>>, Failure<Listing>> {
+        self.0.reached(&min_position).await?;
         let (after, limit) =
             (after.0.map(Count::position).unwrap_or_default(), page::limit(limit.0));
         let mut events = self.0.queries.events(&caller.0, after, page::one_more(limit)).await?;
@@ -42,7 +47,8 @@ impl EventsApi {
     ///
     /// Server-sent events: `id` is the position, `event` the type, `data` the event as `GET /events`
     /// shows it. It begins now, after `after`, or where `Last-Event-ID` says, and leaves nothing
-    /// out. An event `reset` says that the position asked for is not in this log.
+    /// out. An event `reset` says that the position asked for is not in this log, and `token-expired` that
+    /// your token has expired, which ends the stream.
     #[oai(path = "/events/stream", method = "get", operation_id = "streamEvents")]
     async fn follow(
         &self,
@@ -55,6 +61,6 @@ impl EventsApi {
     ) -> Result<EventStream, Failure<Listing>> {
         let from = resume_from(last_event_id.0.as_ref(), after.0)?;
         let items = self.0.feed.follow(Queries::visible(&caller.0), from).await?;
-        Ok(EventStream::new(items, event_frame, self.0.stop.clone()))
+        Ok(EventStream::new(items, event_frame, self.0.ended(&caller)))
     }
 }

@@ -10,9 +10,10 @@ mod tasks;
 
 use std::sync::Arc;
 
-use daybook_application::{Commands, Feed, Outcome, Queries, Receipt};
+use daybook_application::{Commands, Feed, Freshness, Outcome, Queries, QueryError, Receipt};
 use daybook_events::Clock;
 use poem_openapi::Tags;
+use poem_openapi::param::Header;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use accounts::AccountsApi;
@@ -24,8 +25,11 @@ pub(crate) use notifications::NotificationsApi;
 pub(crate) use orders::OrdersApi;
 pub(crate) use tasks::TasksApi;
 
+use crate::auth::Bearer;
 use crate::limits::RateLimits;
 use crate::problem::{Kind, Problem};
+use crate::scalars::Count;
+use crate::sse::{Ended, ended};
 use crate::token::Tokens;
 
 /// The groups of operations.
@@ -61,6 +65,18 @@ pub(crate) struct Context {
     pub stop: CancellationToken,
     /// Says that the service takes no new work.
     pub draining: CancellationToken,
+}
+
+impl Context {
+    /// Waits until the log is where the caller has seen it.
+    async fn reached(&self, wanted: &Header<Option<Count>>) -> Result<Freshness, QueryError> {
+        self.queries.reach(wanted.0.map(Count::position)).await
+    }
+
+    /// The end of a stream of this caller's.
+    fn ended(&self, caller: &Bearer) -> impl Future<Output = Ended> + Send + use<> {
+        ended(caller.1, Arc::clone(&self.clock), self.stop.clone())
+    }
 }
 
 /// The receipt of a command, or the problem its refusal is.

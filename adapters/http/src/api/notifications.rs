@@ -49,11 +49,12 @@ impl NotificationsApi {
     ///
     /// Server-sent events: `id` is the position, `data` an object with `topic`, `message` and
     /// `timestamp`. It begins now, or where `Last-Event-ID` says, and leaves nothing out. An event
-    /// `reset` says that the position asked for is not in this log.
+    /// `reset` says that the position asked for is not in this log, and `token-expired` that your token has
+    /// expired, which ends the stream.
     #[oai(path = "/notifications/stream", method = "get", operation_id = "streamNotifications")]
     async fn follow(
         &self,
-        _caller: Bearer,
+        caller: Bearer,
         /// The topic; `notifications` where it isn't given.
         topic: Query<Option<String>>,
         /// Go on after this position: sent by browsers that come back.
@@ -66,6 +67,6 @@ impl NotificationsApi {
         };
         let from = resume_from(last_event_id.0.as_ref(), None)?;
         let items = self.0.feed.follow(EventFilter::Stream(topic.stream()), from).await?;
-        Ok(EventStream::new(items, notification_frame, self.0.stop.clone()))
+        Ok(EventStream::new(items, notification_frame, self.0.ended(&caller)))
     }
 }

@@ -35,7 +35,12 @@ impl OrdersApi {
         limit: Query<Option<Limit>>,
         /// Where to go on: from the `Link` header of the page before.
         cursor: Query<Option<String>>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Order>>, Failure<Listing>> {
+        self.0.reached(&min_position).await?;
         let after = page::read_id_cursor(cursor.0.as_ref())?.map(OrderId::from_uuid);
         let limit = page::limit(limit.0);
         let status = status.0.map(stored_status);
@@ -77,8 +82,13 @@ impl OrdersApi {
         caller: Bearer,
         /// The order.
         id: Path<PathId>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Order>, Failure<Reading>> {
-        let order = self.0.queries.order(&caller.0, order_id(&id)?).await?;
+        let freshness = self.0.reached(&min_position).await?;
+        let order = self.0.queries.order(&caller.0, order_id(&id)?, freshness).await?;
         Ok(Json::encoded(order.ok_or_else(not_found)?))
     }
 
@@ -146,7 +156,12 @@ impl OrdersApi {
         after: Query<Option<Count>>,
         /// How many at most; 100 where it isn't given.
         limit: Query<Option<Limit>>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Event>>, Failure<Reading>> {
+        self.0.reached(&min_position).await?;
         let (id, limit) = (order_id(&id)?, page::limit(limit.0));
         let after = after.0.map(Count::position).unwrap_or_default();
         let events =

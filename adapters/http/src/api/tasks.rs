@@ -18,7 +18,7 @@ use crate::page;
 use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
-use crate::scalars::{Key, Limit, PathId};
+use crate::scalars::{Count, Key, Limit, PathId};
 
 /// For how long a task may stay unique after it is finished.
 const LONGEST_UNIQUE: Duration = Duration::from_hours(366 * 24);
@@ -63,7 +63,12 @@ impl TasksApi {
         limit: Query<Option<Limit>>,
         /// Where to go on: from the `Link` header of the page before.
         cursor: Query<Option<String>>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Task>>, Failure<Listing>> {
+        self.0.reached(&min_position).await?;
         let after = page::read_id_cursor(cursor.0.as_ref())?.map(TaskId::from_uuid);
         let (limit, state) = (page::limit(limit.0), state.0.map(StoredState::from));
         let mut tasks =
@@ -83,7 +88,12 @@ impl TasksApi {
         caller: Bearer,
         /// The task.
         id: Path<PathId>,
+        /// Answer nothing older than this position of the log, which you know from `Daybook-Position` or a
+        /// stream: waits for it, for two seconds at most.
+        #[oai(name = "Daybook-Min-Position")]
+        min_position: Header<Option<Count>>,
     ) -> Result<Json<Task>, Failure<Reading>> {
+        self.0.reached(&min_position).await?;
         let task = self.0.queries.task(&caller.0, task_id(&id)?).await?;
         Ok(Json::of(&Task::of(task.ok_or_else(not_found)?)))
     }

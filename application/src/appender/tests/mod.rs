@@ -149,7 +149,7 @@ impl Process {
             ids: Arc::clone(store.ids()) as _,
         };
         let reads = Reads::new(Arc::clone(store) as _, Arc::clone(store) as _, cache);
-        let tail = Arc::new(Tail::new(64));
+        let tail = crate::fakes::tail(64);
         let (appender, task) = Appender::new(ports, settings, reads, Arc::clone(&tail));
         Self { appender, task: Some(task), tail }
     }

@@ -83,7 +83,7 @@ async fn the_tail_has_what_was_committed_as_the_journal_has_it() {
     for act in [open(1), withdraw(1, "500"), withdraw(1, "5"), open(2)] {
         process.execute(act).await.unwrap();
     }
-    let tail = process.tail.after(Position::ZERO, 9).unwrap();
+    let tail = process.tail.after(Position::ZERO, 9, usize::MAX).unwrap();
     let tail: Vec<_> = tail.iter().map(|event| (**event).clone()).collect();
     assert_eq!(tail, store.events());
     assert_eq!(*process.tail.commits().borrow(), Position::new(3));

@@ -47,7 +47,7 @@ async fn a_commit_of_unknown_outcome_that_is_found_is_done() {
     let finds = store.finds();
     process.execute(withdraw(1, "99")).await.unwrap().result.unwrap();
     assert_eq!(store.finds(), finds + 1);
-    assert_eq!(process.tail.after(Position::ZERO, 9).unwrap().len(), 4);
+    assert_eq!(process.tail.after(Position::ZERO, 9, usize::MAX).unwrap().len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use daybook_application::{
     Appender, AppenderSettings, AppenderTask, Caller, Commands, Passwords, Ports, ReadCache, Reads,
-    Tail,
+    Tail, TailBounds,
 };
 use daybook_database::{Database, DatabaseSettings, Migrate, PostgresSettings, SqliteSettings};
 use daybook_events::{Clock, HolderId, IdSource, Timestamp};
@@ -102,7 +102,7 @@ fn commands(database: &Database, cached: bool) -> (Commands, AppenderTask) {
 
 /// An empty end of the log.
 pub(super) fn new_tail() -> Arc<Tail> {
-    Arc::new(Tail::new(TAIL))
+    Arc::new(Tail::new(TailBounds { events: TAIL, bytes: 8 << 20 }))
 }
 
 /// A queue on the broker, connected to for sending; `new_tasks` is told of what comes.

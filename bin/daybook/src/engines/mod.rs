@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use daybook_application::{
     Appender, AppenderSettings, AppenderTask, Commands, Passwords, Ports, ReadCache, Reads, Repair,
-    Tail,
+    Tail, TailBounds,
 };
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Heard, Watch};
 use daybook_events::{Cache, Clock, Election, IdSource, TaskQueue};
@@ -29,7 +29,9 @@ use crate::wrap::Wrap;
 pub(crate) use redis::connect as connect_redis;
 
 /// How many events of the last commits stay in memory for those who follow the log.
-const TAIL: usize = 8_192;
+pub(crate) const TAIL: usize = 8_192;
+/// How many bytes they may take, where nothing else is said.
+const TAIL_BYTES: usize = 8 * 1024 * 1024;
 /// How often a command is decided again when others moved what it depends on.
 const DECISIONS: u32 = 64;
 /// How long it is remembered that there is no such account or order.
@@ -62,7 +64,7 @@ impl Engines {
         let redis = connect_redis(&options.redis)?;
         let settings = database::settings(&options.database)?;
         let database = database::open(&options.database, &settings).await?;
-        let tail = Arc::new(Tail::new(TAIL));
+        let tail = Arc::new(Tail::new(TailBounds { events: TAIL, bytes: TAIL_BYTES }));
         let (clock, ids) = (wrap.clock(Arc::new(SystemClock)), Arc::new(Uuids));
         Ok(Self { settings, database, redis, clock, ids, tail, wrap })
     }

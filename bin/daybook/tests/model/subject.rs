@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use daybook_accounts::{AccountId, AccountName, AccountRepository};
 use daybook_application::{
     Appender, AppenderSettings, Caller, CommandError, Commands, MoneyMovement, NewOrder, Outcome,
-    Passwords, Ports, ReadCache, Reads, Request, RequestKey, Tail, TransferRequest,
+    Passwords, Ports, ReadCache, Reads, Request, RequestKey, Tail, TailBounds, TransferRequest,
 };
 use daybook_database::{Database, DatabaseSettings, Migrate, SqliteSettings};
 use daybook_events::{Clock, Fingerprint, HolderId, IdSource, IdempotencyKey, Timestamp};
@@ -81,8 +81,12 @@ impl Subject {
         // Few states: most decisions have to load what they need.
         let settings =
             AppenderSettings { queue: size(64), batch: size(16), states: size(8), decisions: 4 };
-        let (appender, task) =
-            Appender::new(ports, settings, reads.clone(), Arc::new(Tail::new(100)));
+        let (appender, task) = Appender::new(
+            ports,
+            settings,
+            reads.clone(),
+            Arc::new(Tail::new(TailBounds { events: 100, bytes: 8 << 20 })),
+        );
         let appending = tokio::spawn(task.run());
         let commands =
             Commands::new(appender, Passwords::new(1, 1), shared, Arc::new(Now), Arc::new(Ids));

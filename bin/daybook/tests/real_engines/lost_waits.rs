@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_application::{Relay, Search, Tail, TaskDispatch};
+use daybook_application::{Relay, Search, Tail, TailBounds, TaskDispatch};
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Migrate, SqliteSettings};
 use daybook_events::{Clock, NewTask, Priority, Room, TaskId, TaskKind, TaskQueue, Timestamp};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
@@ -65,7 +65,7 @@ async fn a_task_that_was_lost_while_it_waited_is_done() {
         Arc::clone(&clock),
         search,
     );
-    let tail = Arc::new(Tail::new(8));
+    let tail = Arc::new(Tail::new(TailBounds { events: 8, bytes: 8 << 20 }));
     let relay = Relay::new(
         "tasks",
         Arc::clone(&database) as _,

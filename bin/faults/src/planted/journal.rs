@@ -99,6 +99,20 @@ impl Journal<Row> for PlantedJournal {
         })
     }
 
+    async fn read_within(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+        limit: u32,
+        bytes: u64,
+    ) -> Result<Vec<RecordedEvent>, JournalError> {
+        let events = self.journal.read_within(filter, after, limit, bytes).await?;
+        Ok(match &self.wrong {
+            Wrong::IsReadByTime(latest) if *filter == EventFilter::All => later(latest, events),
+            _ => events,
+        })
+    }
+
     async fn find_entries(&self, ids: &[EntryId]) -> Result<Vec<Option<Position>>, JournalError> {
         self.journal.find_entries(ids).await
     }

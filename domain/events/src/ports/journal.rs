@@ -61,6 +61,19 @@ pub trait Journal<R: Send + Sync + 'static>: Send + Sync {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, JournalError>;
 
+    /// As [`Journal::read`], and of no more data than `bytes`: the event that reaches the bound is the
+    /// last. Where there is an event there is one in the answer, whatever it takes.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] or [`JournalError::Corrupt`].
+    async fn read_within(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+        limit: u32,
+        bytes: u64,
+    ) -> Result<Vec<RecordedEvent>, JournalError>;
+
     /// The position of the last event; zero for an empty log.
     ///
     /// # Errors
