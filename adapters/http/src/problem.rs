@@ -74,6 +74,8 @@ kinds! {
     CurrencyMismatch "currency-mismatch" 409 "The currencies differ";
     OrderAlreadyPaid "order-already-paid" 409 "The order is paid already";
     OrderAlreadyCanceled "order-already-canceled" 409 "The order is canceled";
+    OrderWithoutTotal "order-without-total" 409 "The order has no total that an account could pay";
+    PositionNotReached "position-not-reached" 409 "The log has not come to this position";
     EmailTaken "email-taken" 409 "The email address is registered already";
     TaskNotDead "task-not-dead" 409 "Only a dead task can be retried";
     TaskDuplicated "task-duplicated" 409 "Another task with the same unique key is there";
@@ -126,6 +128,11 @@ impl Problem {
     /// The refusal of a command, which may be one that was remembered.
     pub(crate) fn refusal(rejection: Rejection, replayed: bool) -> Self {
         Self { replayed, ..rejection.into() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -202,6 +209,7 @@ impl From<Rejection> for Problem {
             Rejection::EmailTaken => Self::new(Kind::EmailTaken),
             Rejection::Account(rejection) => rejection.into(),
             Rejection::Order(OrderRejection::AlreadyPaid) => Self::new(Kind::OrderAlreadyPaid),
+            Rejection::Order(OrderRejection::NoTotal) => Self::new(Kind::OrderWithoutTotal),
             Rejection::Order(OrderRejection::AlreadyCanceled) => {
                 Self::new(Kind::OrderAlreadyCanceled)
             }
