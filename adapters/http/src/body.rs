@@ -14,7 +14,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::problem::{Kind, Problem};
-use crate::request::refuse_unknown_parameters;
 
 /// The largest body there may be.
 const MOST_BYTES: usize = 64 * 1024;
@@ -59,7 +58,6 @@ macro_rules! body_extractor {
                 body: &mut RequestBody,
                 _options: ExtractParamOptions<()>,
             ) -> Result<Self> {
-                refuse_unknown_parameters(request)?;
                 let bytes = read(request, body).await?;
                 let read: fn(Bytes) -> Result<Self, Problem> = $read;
                 Ok(read(bytes)?)
