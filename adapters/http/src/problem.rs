@@ -307,7 +307,7 @@ fn meta(status: u16) -> MetaResponse {
         404 => ("It is not there, or not yours", vec![]),
         408 => ("The body took too long to arrive", vec![]),
         409 => ("A rule refuses in the present state", vec![]),
-        413 => ("The body is larger than 64 KiB", vec![]),
+        413 => ("The body is larger than 320 KiB", vec![]),
         415 => ("The body is not `application/json`", vec![]),
         422 => ("The idempotency key was used for another request", vec![]),
         429 => ("Too many requests", vec![header("Retry-After", "Seconds to wait")]),
@@ -364,6 +364,10 @@ failures! {
     LoggingIn [400, 401, 408, 413, 415, 429, 500, 503];
     /// Of reading a list, or a stream.
     Listing [400, 401, 429, 500, 503];
+    /// Of reading the log.
+    ReadingLog [400, 401, 409, 429, 500, 503];
+    /// Of reading the events of one thing.
+    ReadingEvents [400, 401, 404, 409, 429, 500, 503];
     /// Of reading one thing.
     Reading [400, 401, 404, 429, 500, 503];
     /// Of making something new.

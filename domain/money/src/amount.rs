@@ -1,6 +1,6 @@
 //! An amount whose currency is not known yet.
 
-use crate::decimal::{Notation, normal};
+use crate::decimal::{Notation, normal, parse_scaled};
 use crate::{Currency, Money, MoneyError};
 
 /// A decimal as a caller wrote it, to be read once the currency is known.
@@ -42,6 +42,11 @@ impl Amount {
 /// [`MoneyError::NotADecimal`].
 pub fn json_number_value(text: &str) -> Result<String, MoneyError> {
     normal(text, Notation::Scientific)
+}
+
+/// The whole number that the text of a JSON number stands for: `1`, `1.0` and `1e0` are 1.
+pub fn whole_number(text: &str) -> Option<i64> {
+    parse_scaled(text, 0, Notation::Scientific).ok()
 }
 
 #[cfg(test)]
