@@ -26,15 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A JSON body.
 pub(crate) struct Body<T> {
     pub value: T,
-    /// As it was sent.
-    pub bytes: Bytes,
 }
 
 /// A JSON body that may be absent.
 pub(crate) struct MaybeBody<T> {
     pub value: Option<T>,
-    /// As it was sent.
-    pub bytes: Bytes,
 }
 
 macro_rules! body_extractor {
@@ -69,10 +65,10 @@ macro_rules! body_extractor {
     };
 }
 
-body_extractor!(Body, true, |bytes| Ok(Self { value: parse(&bytes)?, bytes }));
+body_extractor!(Body, true, |bytes| Ok(Self { value: parse(&bytes)? }));
 body_extractor!(MaybeBody, false, |bytes| {
     let value = if bytes.is_empty() { None } else { Some(parse(&bytes)?) };
-    Ok(Self { value, bytes })
+    Ok(Self { value })
 });
 
 async fn read(request: &Request, body: &mut RequestBody) -> Result<Bytes, Problem> {
@@ -146,6 +142,15 @@ fn explain(error: &serde_json::Error) -> String {
         }
         _ => format!("a value has the wrong type: see {place}"),
     }
+}
+
+/// Reads a field that may be left out, and is no null where it is given.
+pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads a field that is a list of objects, each of which has to be one, as the body itself.

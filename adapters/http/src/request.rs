@@ -1,12 +1,15 @@
 //! What every operation needs to know of a request besides its body.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use daybook_application as application;
 use daybook_events::Fingerprint;
+use daybook_money::{Amount, json_number_value};
 use poem::Request;
 use poem::http::{HeaderMap, HeaderName, header};
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -17,16 +20,53 @@ use crate::scalars::Key;
 #[derive(Clone, Copy)]
 pub(crate) struct RequestId(pub Uuid);
 
-/// The request as the use cases know it. The fingerprint covers the operation and the whole body.
-pub(crate) fn of(request: &Request, key: Option<&Key>, body: &[u8]) -> application::Request {
+/// The request as the use cases know it. The fingerprint covers the operation and what was
+/// understood of its path and body, so that another spelling of the same is the same request.
+pub(crate) fn of(
+    request: &Request,
+    key: Option<&Key>,
+    operation: &str,
+    understood: &impl Serialize,
+) -> application::Request {
     fingerprinted(request, key, || {
-        let mut digest = Sha256::new();
-        for part in [request.method().as_str().as_bytes(), request.uri().path().as_bytes(), body] {
-            digest.update(part);
-            digest.update(b"\0");
-        }
-        Some(digest.finalize().into())
+        Some(Sha256::digest(serde_json::to_vec(&(operation, understood)).ok()?).into())
     })
+}
+
+/// As [`of`], for an operation that takes no key.
+pub(crate) fn keyless(request: &Request) -> application::Request {
+    fingerprinted(request, None, || None)
+}
+
+/// The value of an amount, however it is spelt; what is no decimal is itself, and refused later.
+pub(crate) fn value_of(amount: &Amount) -> String {
+    amount.value().unwrap_or_else(|_| format!("{amount:?}"))
+}
+
+/// Free JSON in one spelling: fields sorted, the last of equal names, no blanks, texts without
+/// needless escapes, and numbers by their exact value.
+pub(crate) fn canonical(json: &RawValue) -> Value {
+    let text = json.get();
+    match text.bytes().next() {
+        Some(b'{') => {
+            let fields = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text);
+            let fields = fields.into_iter().flatten();
+            // Pairs in the order of their names, whatever map serde_json has.
+            let pairs =
+                fields.map(|(name, value)| Value::from(vec![name.into(), canonical(&value)]));
+            Value::from(vec!["object".into(), Value::from(pairs.collect::<Vec<_>>())])
+        }
+        Some(b'[') => {
+            let items = serde_json::from_str::<Vec<Box<RawValue>>>(text).into_iter().flatten();
+            let items = items.map(|item| canonical(&item)).collect::<Vec<_>>();
+            Value::from(vec!["list".into(), Value::from(items)])
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let value = json_number_value(text).unwrap_or_else(|_| text.to_owned());
+            Value::from(vec!["number".to_owned(), value])
+        }
+        _ => serde_json::from_str(text).unwrap_or_default(),
+    }
 }
 
 /// As [`of`], with a digest of one's own.
@@ -247,6 +287,22 @@ mod tests {
     use poem::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn free_json_has_one_spelling() {
+        let canonical = |text: &str| canonical(&RawValue::from_string(text.to_owned()).unwrap());
+        for same in [r#"{"b": [1.0, 10e-1], "a":"a"}"#, r#"{"a":"\u0061","b":[1,1e0]}"#] {
+            assert_eq!(canonical(same), canonical(r#"{"a":"a","b":[1,1]}"#), "{same}");
+        }
+        for other in ["1", r#""1""#, "[]", "{}", "null", "true", "[1]", r#"["number","1e0"]"#] {
+            for another in ["2", r#""2""#, "[[]]", r#"{"a":1}"#, "false", "9007199254740993"] {
+                assert_ne!(canonical(other), canonical(another), "{other} {another}");
+            }
+        }
+        assert_ne!(canonical("9007199254740993"), canonical("9007199254740992"));
+        assert_ne!(canonical("1"), canonical(r#""1""#));
+        assert_ne!(canonical("1"), canonical(r#"["number","1e0"]"#));
+    }
 
     #[test]
     fn a_traceparent_is_checked() {

@@ -64,8 +64,9 @@ impl OrdersApi {
         key: Header<Option<Key>>,
         body: MaybeBody<NewOrder>,
     ) -> Result<Written<201, OrderCreated>, Failure<Making>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let contents = body.value.map(contents).transpose()?;
+        let understood = contents.as_ref().map(|contents| (contents.lines(), contents.total()));
+        let request = request::of(request, key.0.as_ref(), "createOrder", &understood);
         let outcome = self.0.commands.create_order(&caller.0, Wanted { contents }, request).await?;
         let Receipt::OrderCreated(id) = receipt(&outcome)? else { return Err(unexpected().into()) };
         Ok(Written::new(&outcome, &OrderCreated { order_id: id.uuid() }))
@@ -99,11 +100,11 @@ impl OrdersApi {
         key: Header<Option<Key>>,
         body: MaybeBody<Payment>,
     ) -> Result<Written<204, Nothing>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let account = body.value.map(|payment| payment.account_id);
         let account = account.map(|id| account_field("account_id", &id.0)).transpose()?;
-        let outcome =
-            self.0.commands.pay_order(&caller.0, order_id(&id)?, account, request).await?;
+        let id = order_id(&id)?;
+        let request = request::of(request, key.0.as_ref(), "payOrder", &(id, account));
+        let outcome = self.0.commands.pay_order(&caller.0, id, account, request).await?;
         receipt(&outcome)?;
         Ok(Written::empty(&outcome))
     }
@@ -124,12 +125,12 @@ impl OrdersApi {
         key: Header<Option<Key>>,
         body: MaybeBody<Cancellation>,
     ) -> Result<Written<204, Nothing>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let reason = body.value.and_then(|cancellation| cancellation.reason);
         let reason = reason.map(|text| Reason::new(&text)).transpose();
         let reason = reason.map_err(|error| Problem::field("reason", error))?;
-        let outcome =
-            self.0.commands.cancel_order(&caller.0, order_id(&id)?, reason, request).await?;
+        let id = order_id(&id)?;
+        let request = request::of(request, key.0.as_ref(), "cancelOrder", &(id, &reason));
+        let outcome = self.0.commands.cancel_order(&caller.0, id, reason, request).await?;
         receipt(&outcome)?;
         Ok(Written::empty(&outcome))
     }
