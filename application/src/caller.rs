@@ -40,6 +40,6 @@ pub struct Request {
 pub struct RequestKey {
     /// The key.
     pub key: IdempotencyKey,
-    /// A digest of the whole request.
+    /// A digest of what the request asks for, however it is spelt.
     pub fingerprint: Fingerprint,
 }

@@ -16,6 +16,11 @@ pub trait Command: Send + Sync {
     /// Who acts; `None` for someone who is not logged in.
     fn actor(&self) -> Option<HolderId>;
 
+    /// Whose the request's idempotency key is: two with different scopes are two keys.
+    fn key_scope(&self) -> Option<HolderId> {
+        self.actor()
+    }
+
     /// What the decision depends on. Streams that the command itself begins are not named.
     fn needs(&self) -> Vec<Key>;
 
@@ -115,6 +120,24 @@ pub enum Rejection {
     /// A rule of an order.
     #[error(transparent)]
     Order(#[from] OrderRejection),
+}
+
+impl Rejection {
+    /// Whether the command can never be right, whatever happens: its input is at fault. Nothing is
+    /// remembered of it, so that its idempotency key is free for what was meant.
+    pub const fn is_of_input(&self) -> bool {
+        match self {
+            Self::Account(rejection) => rejection.is_of_input(),
+            Self::AccountNotFound
+            | Self::OrderNotFound
+            | Self::TaskNotFound
+            | Self::TaskNotDead
+            | Self::TaskDuplicated
+            | Self::TaskNotDiscardable
+            | Self::EmailTaken
+            | Self::Order(_) => false,
+        }
+    }
 }
 
 /// How a command ended.

@@ -14,25 +14,23 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::problem::{Kind, Problem};
-use crate::request::refuse_unknown_parameters;
 
-/// The largest body there may be.
-const MOST_BYTES: usize = 64 * 1024;
+/// The largest body there may be: 100 lines of 200 characters have room in it, and a message of
+/// 32 768 bytes, with every character escaped (12 bytes for one outside the basic plane).
+const MOST_BYTES: usize = 320 * 1024;
+/// How deep the values of a body may be nested: past that, common clients can't read them again.
+const DEEPEST: usize = 64;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON body.
 pub(crate) struct Body<T> {
     pub value: T,
-    /// As it was sent.
-    pub bytes: Bytes,
 }
 
 /// A JSON body that may be absent.
 pub(crate) struct MaybeBody<T> {
     pub value: Option<T>,
-    /// As it was sent.
-    pub bytes: Bytes,
 }
 
 macro_rules! body_extractor {
@@ -59,7 +57,6 @@ macro_rules! body_extractor {
                 body: &mut RequestBody,
                 _options: ExtractParamOptions<()>,
             ) -> Result<Self> {
-                refuse_unknown_parameters(request)?;
                 let bytes = read(request, body).await?;
                 let read: fn(Bytes) -> Result<Self, Problem> = $read;
                 Ok(read(bytes)?)
@@ -68,10 +65,10 @@ macro_rules! body_extractor {
     };
 }
 
-body_extractor!(Body, true, |bytes| Ok(Self { value: parse(&bytes)?, bytes }));
+body_extractor!(Body, true, |bytes| Ok(Self { value: parse(&bytes)? }));
 body_extractor!(MaybeBody, false, |bytes| {
     let value = if bytes.is_empty() { None } else { Some(parse(&bytes)?) };
-    Ok(Self { value, bytes })
+    Ok(Self { value })
 });
 
 async fn read(request: &Request, body: &mut RequestBody) -> Result<Bytes, Problem> {
@@ -101,8 +98,30 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(Problem::with_detail(Kind::InvalidBody, "the body is not a JSON object"));
     }
+    if is_deeper_than(DEEPEST, bytes) {
+        let detail = format!("the body is nested more than {DEEPEST} levels deep");
+        return Err(Problem::with_detail(Kind::InvalidBody, detail));
+    }
     serde_json::from_slice(bytes)
         .map_err(|error| Problem::with_detail(Kind::InvalidBody, explain(&error)))
+}
+
+fn is_deeper_than(most: usize, json: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > most {
+            return true;
+        }
+    }
+    false
 }
 
 /// What is wrong with a body, without repeating any value of it: one may be a password.
@@ -125,13 +144,22 @@ fn explain(error: &serde_json::Error) -> String {
     }
 }
 
+/// Reads a field that may be left out, and is no null where it is given.
+pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Reads a field that is a list of objects, each of which has to be one, as the body itself.
-pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,
 {
-    let items = Option::<Vec<Box<RawValue>>>::deserialize(deserializer)?;
+    let items = Vec::<Box<RawValue>>::deserialize(deserializer)?;
     let read = |item: Box<RawValue>| {
         if item.get().starts_with('{') {
             serde_json::from_str(item.get()).map_err(de::Error::custom)
@@ -139,7 +167,7 @@ where
             Err(de::Error::custom("invalid type: every item is an object"))
         }
     };
-    items.map(|items| items.into_iter().map(read).collect()).transpose()
+    items.into_iter().map(read).collect()
 }
 
 #[cfg(test)]
@@ -163,6 +191,15 @@ mod tests {
         assert_eq!(fault("{\"passwort\":1}"), "unknown field `passwort`: see line 1 column 11");
         assert_eq!(fault("{}"), "missing field `password`: see line 1 column 2");
         assert_eq!(fault("{\"password\":\"secret"), "the body is not JSON: see line 1 column 19");
+    }
+
+    #[test]
+    fn only_what_nests_is_deep() {
+        let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(!is_deeper_than(64, nested(64).as_bytes()));
+        assert!(is_deeper_than(64, nested(65).as_bytes()));
+        assert!(!is_deeper_than(1, br#"{"a":"[[[\"[[","b":"{"}"#));
+        assert!(is_deeper_than(1, br#"{"a\\":[]}"#));
     }
 
     #[test]

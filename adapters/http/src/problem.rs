@@ -74,6 +74,8 @@ kinds! {
     CurrencyMismatch "currency-mismatch" 409 "The currencies differ";
     OrderAlreadyPaid "order-already-paid" 409 "The order is paid already";
     OrderAlreadyCanceled "order-already-canceled" 409 "The order is canceled";
+    OrderWithoutTotal "order-without-total" 409 "The order has no total that an account could pay";
+    PositionPastEnd "position-past-end" 409 "The log ends before this position";
     EmailTaken "email-taken" 409 "The email address is registered already";
     TaskNotDead "task-not-dead" 409 "Only a dead task can be retried";
     TaskDuplicated "task-duplicated" 409 "Another task with the same unique key is there";
@@ -127,6 +129,11 @@ impl Problem {
     /// The refusal of a command, which may be one that was remembered.
     pub(crate) fn refusal(rejection: Rejection, replayed: bool) -> Self {
         Self { replayed, ..rejection.into() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -203,6 +210,7 @@ impl From<Rejection> for Problem {
             Rejection::EmailTaken => Self::new(Kind::EmailTaken),
             Rejection::Account(rejection) => rejection.into(),
             Rejection::Order(OrderRejection::AlreadyPaid) => Self::new(Kind::OrderAlreadyPaid),
+            Rejection::Order(OrderRejection::NoTotal) => Self::new(Kind::OrderWithoutTotal),
             Rejection::Order(OrderRejection::AlreadyCanceled) => {
                 Self::new(Kind::OrderAlreadyCanceled)
             }
@@ -304,7 +312,7 @@ fn meta(status: u16) -> MetaResponse {
         404 => ("It is not there, or not yours", vec![]),
         408 => ("The body took too long to arrive", vec![]),
         409 => ("A rule refuses in the present state", vec![]),
-        413 => ("The body is larger than 64 KiB", vec![]),
+        413 => ("The body is larger than 320 KiB", vec![]),
         415 => ("The body is not `application/json`", vec![]),
         422 => ("The idempotency key was used for another request", vec![]),
         429 => ("Too many requests", vec![header("Retry-After", "Seconds to wait")]),
@@ -361,6 +369,10 @@ failures! {
     LoggingIn [400, 401, 408, 413, 415, 429, 500, 503];
     /// Of reading a list, or a stream.
     Listing [400, 401, 429, 500, 503];
+    /// Of reading the log.
+    ReadingLog [400, 401, 409, 429, 500, 503];
+    /// Of reading the events of one thing.
+    ReadingEvents [400, 401, 404, 409, 429, 500, 503];
     /// Of reading one thing.
     Reading [400, 401, 404, 429, 500, 503];
     /// Of making something new.

@@ -164,6 +164,28 @@ impl Serialize for AmountText {
     }
 }
 
+/// How many of a thing are ordered: a whole number, in whatever spelling JSON has for it; `None` for
+/// anything else, so that whoever reads it can say which line it is in.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Quantity(pub Option<u32>);
+
+scalar!(
+    Quantity,
+    MetaSchema {
+        minimum: Some(1.0),
+        maximum: Some(1_000_000.0),
+        ..MetaSchema::new_with_format("integer", "uint32")
+    }
+);
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(daybook_money::whole_number(raw.get()).and_then(|n| n.try_into().ok())))
+    }
+}
+
 /// The id in a path. What is no UUID names nothing, and is answered as such.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

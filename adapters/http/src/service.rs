@@ -76,15 +76,13 @@ impl Service {
     /// Puts the service together.
     pub fn new(parts: ServiceParts, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
         let document = openapi();
-        let routes =
-            Arc::new(Routes::of_document(&serde_json::from_str(&document).unwrap_or_default()));
-        let authenticator = Authenticator {
+        let routes = Routes::of_document(&serde_json::from_str(&document).unwrap_or_default());
+        let authenticator = Arc::new(Authenticator {
             tokens: parts.tokens.clone(),
             clock: Arc::clone(&clock),
             operators: parts.operators,
             limits: Arc::clone(&parts.limits),
-            routes: Arc::clone(&routes),
-        };
+        });
         let answers = Answers::default();
         let metrics = Metrics {
             answers: answers.clone(),
@@ -107,7 +105,8 @@ impl Service {
         let api = described(groups(context));
         let docs = api.swagger_ui_html();
         let whole = Whole {
-            api: api.into_endpoint().data(Arc::new(authenticator)),
+            api: api.into_endpoint().data(Arc::clone(&authenticator)),
+            authenticator,
             docs: fixed(docs.into(), "text/html; charset=utf-8", Some(DOCS_POLICY)),
             document: fixed(document.into(), "application/json", None),
             metrics: poem::get(metrics).boxed(),
@@ -216,7 +215,8 @@ struct Whole<A, D> {
     document: D,
     metrics: BoxEndpoint<'static, Response>,
     answers: Answers,
-    routes: Arc<Routes>,
+    authenticator: Arc<Authenticator>,
+    routes: Routes,
     ids: Arc<dyn IdSource>,
     draining: CancellationToken,
 }
@@ -237,7 +237,12 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
             "/docs" => self.docs.call(request).await.map(IntoResponse::into_response),
             "/openapi.json" => self.document.call(request).await.map(IntoResponse::into_response),
             "/metrics" => self.metrics.call(request).await,
-            _ => self.api.call(request).instrument(span).await.map(IntoResponse::into_response),
+            _ => match self.refusal(&request) {
+                Some(problem) => Err(problem.into()),
+                None => {
+                    self.api.call(request).instrument(span).await.map(IntoResponse::into_response)
+                }
+            },
         };
         let mut response = answered.unwrap_or_else(|error| self.problem(error, &path));
         self.answers.count(response.status());
@@ -256,6 +261,13 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
 }
 
 impl<A, D> Whole<A, D> {
+    /// Why a request can't be read. Without a token nobody learns more than that one is needed.
+    fn refusal(&self, request: &Request) -> Option<Problem> {
+        let fault = self.routes.fault(request)?;
+        let refused = fault.needs_token.then(|| self.authenticator.caller(request).err());
+        Some(refused.flatten().unwrap_or(fault.problem))
+    }
+
     fn problem(&self, error: poem::Error, path: &str) -> Response {
         if error.is_from_response() {
             return error.into_response();

@@ -11,6 +11,7 @@ use poem::http::{HeaderValue, header};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::ParseFromParameter;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -31,14 +32,11 @@ pub(crate) fn resume_from(
     header: Option<&String>,
     after: Option<Count>,
 ) -> Result<Option<Position>, Problem> {
-    match header.filter(|text| !text.is_empty()) {
-        Some(text) => {
-            let position =
-                text.parse::<u64>().ok().filter(|position| i64::try_from(*position).is_ok());
-            let position = position
-                .ok_or_else(|| Problem::parameter("Last-Event-ID", "must be a position"))?;
-            Ok(Some(Position::new(position)))
-        }
+    match header {
+        // An empty one too: a client that has seen nothing leaves it out, as browsers do.
+        Some(text) => Count::parse_from_parameter(text)
+            .map(|count| Some(count.position()))
+            .map_err(|_| Problem::parameter("Last-Event-ID", "must be a position")),
         None => Ok(after.map(Count::position)),
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use daybook_accounts::AccountId;
 use daybook_events::{
-    Entry, EntryOutcome, HolderId, IdempotencyRecord, JournalError, Metadata, Position,
-    RecordedEvent, StoredOutcome, StreamId, Timestamp, Version,
+    Entry, EntryOutcome, IdempotencyRecord, JournalError, Metadata, Position, RecordedEvent,
+    StoredOutcome, StreamId, Timestamp, Version,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -175,10 +175,18 @@ impl Batcher {
             }
             Err(rejection) => (Err(rejection), Staged::default()),
         };
+        // What could not be remembered must not happen: the same key would do it twice.
+        let idempotency = match remembered(&waiting, &result) {
+            Ok(idempotency) => idempotency,
+            Err(error) => {
+                tracing::error!(%error, "an outcome could not be written");
+                return Err((waiting, CommandError::Corrupt(error.to_string())));
+            }
+        };
         let entry = Entry {
             id: waiting.entry,
             expected: with_new_streams(expected, &staged),
-            idempotency: remembered(&waiting, actor, &result),
+            idempotency,
             events: staged.events,
             rows: staged.rows,
             timestamp: now,
@@ -368,7 +376,7 @@ impl Batcher {
 fn one_of_each_key(batch: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut seen = HashSet::new();
     batch.into_iter().partition(|waiting| match &waiting.request.key {
-        Some(key) => seen.insert((waiting.command.actor(), key.key.clone())),
+        Some(key) => seen.insert((waiting.command.key_scope(), key.key.clone())),
         None => true,
     })
 }
@@ -416,12 +424,16 @@ fn with_new_streams(
 
 fn remembered(
     waiting: &Waiting,
-    scope: Option<HolderId>,
     result: &Result<Receipt, Rejection>,
-) -> Option<IdempotencyRecord> {
-    let key = waiting.request.key.as_ref()?;
-    let outcome = serde_json::to_string(result).ok()?;
-    Some(IdempotencyRecord { scope, key: key.key.clone(), fingerprint: key.fingerprint, outcome })
+) -> Result<Option<IdempotencyRecord>, serde_json::Error> {
+    let of_input = result.as_ref().is_err_and(Rejection::is_of_input);
+    let Some(key) = waiting.request.key.as_ref().filter(|_| !of_input) else { return Ok(None) };
+    Ok(Some(IdempotencyRecord {
+        scope: waiting.command.key_scope(),
+        key: key.key.clone(),
+        fingerprint: key.fingerprint,
+        outcome: serde_json::to_string(result)?,
+    }))
 }
 
 fn replayed(waiting: &Waiting, stored: &StoredOutcome) -> Result<Outcome, CommandError> {

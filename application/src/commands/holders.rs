@@ -3,6 +3,7 @@
 use daybook_accounts::{Email, FullName, Holder, Password};
 use daybook_events::{EntryId, HolderId};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::Commands;
 use crate::{
@@ -83,11 +84,21 @@ impl Commands {
     }
 }
 
+/// The namespace of the scopes of keys that addresses have.
+const ADDRESSES: Uuid = Uuid::from_u128(0x5d0c_1f3e_6a0b_4c58_9e51_2f1d_9a7c_3b64);
+
 struct Register(Holder);
 
 impl Command for Register {
     fn actor(&self) -> Option<HolderId> {
         None
+    }
+
+    /// Callers without a token are told apart by the address they register: two strangers who hit
+    /// upon the same key make two requests.
+    fn key_scope(&self) -> Option<HolderId> {
+        let address = self.0.email.key().as_bytes();
+        Some(HolderId::from_uuid(Uuid::new_v5(&ADDRESSES, address)))
     }
 
     fn needs(&self) -> Vec<Key> {

@@ -96,6 +96,20 @@ pub enum AccountRejection {
     CurrencyMismatch,
 }
 
+impl AccountRejection {
+    /// Whether the amount itself is at fault, in whatever state the account may come.
+    pub const fn is_of_input(&self) -> bool {
+        match self {
+            Self::AmountNotADecimal
+            | Self::AmountTooPrecise
+            | Self::AmountOutOfRange
+            | Self::AmountNotPositive
+            | Self::InitialBalanceNegative => true,
+            Self::InsufficientFunds | Self::BalanceOutOfRange | Self::CurrencyMismatch => false,
+        }
+    }
+}
+
 impl Account {
     /// Opens an account.
     ///

@@ -47,7 +47,7 @@ pub enum EntryOutcome {
 /// The outcome of a command, remembered under its idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyRecord {
-    /// Whose key it is; `None` for callers who are not logged in.
+    /// Whose key it is, or of which address for someone who registers; `None` for nobody's.
     pub scope: Option<HolderId>,
     /// The key.
     pub key: IdempotencyKey,
@@ -68,7 +68,7 @@ pub struct StoredOutcome {
     pub position: Position,
 }
 
-/// A digest of the request that a key was used for.
+/// A digest of what was asked for under a key, however it was spelt.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 

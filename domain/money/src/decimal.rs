@@ -17,20 +17,8 @@ pub(crate) fn parse_scaled(
     exponent: u32,
     notation: Notation,
 ) -> Result<i64, MoneyError> {
-    let (negative, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (mantissa, power) = split_power(unsigned, notation)?;
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((_, "")) => return Err(MoneyError::NotADecimal),
-        Some((whole, fraction)) => (whole, fraction),
-        None => (mantissa, ""),
-    };
-    let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
-        return Err(MoneyError::NotADecimal);
-    }
+    let Parts { negative, whole, fraction, power } = Parts::of(text, notation)?;
+    let power = read_power(power)?;
 
     // Trailing zeros behind the point say nothing: 1.500 is 1.50.
     let fraction = fraction.trim_end_matches('0');
@@ -48,9 +36,59 @@ pub(crate) fn parse_scaled(
     if negative { Ok(units) } else { units.checked_neg().ok_or(MoneyError::OutOfRange) }
 }
 
-fn split_power(text: &str, notation: Notation) -> Result<(&str, i64), MoneyError> {
+/// The value of `text` in one spelling: its digits without zeros around them, and a power of ten.
+pub(crate) fn normal(text: &str, notation: Notation) -> Result<String, MoneyError> {
+    let Parts { negative, whole, fraction, power } = Parts::of(text, notation)?;
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    let dropped = digits.len() - significant.len();
+    let significant = significant.trim_start_matches('0');
+    let sign = if negative { "-" } else { "" };
+    if significant.is_empty() {
+        return Ok("0".to_owned());
+    }
+    let moved = |power: i128| {
+        let [dropped, fraction] = [dropped, fraction.len()].map(i128::try_from);
+        power.checked_add(dropped.ok()?)?.checked_sub(fraction.ok()?)
+    };
+    match power.parse().ok().and_then(moved) {
+        Some(power) => Ok(format!("{sign}{significant}e{power}")),
+        // Nobody means such a number: only its own spelling equals it.
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// A decimal, taken apart.
+struct Parts<'a> {
+    negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    power: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str, notation: Notation) -> Result<Self, MoneyError> {
+        let (negative, unsigned) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, power) = split_power(unsigned, notation)?;
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((_, "")) => return Err(MoneyError::NotADecimal),
+            Some((whole, fraction)) => (whole, fraction),
+            None => (mantissa, ""),
+        };
+        let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+            return Err(MoneyError::NotADecimal);
+        }
+        Ok(Self { negative, whole, fraction, power })
+    }
+}
+
+fn split_power(text: &str, notation: Notation) -> Result<(&str, &str), MoneyError> {
     let Some((mantissa, power)) = text.split_once(['e', 'E']) else {
-        return Ok((text, 0));
+        return Ok((text, "0"));
     };
     if notation == Notation::Plain {
         return Err(MoneyError::NotADecimal);
@@ -62,9 +100,13 @@ fn split_power(text: &str, notation: Notation) -> Result<(&str, i64), MoneyError
     {
         return Err(MoneyError::NotADecimal);
     }
+    Ok((mantissa, power))
+}
+
+fn read_power(power: &str) -> Result<i64, MoneyError> {
     // Past four digits the value is certainly out of range, or zero for any mantissa.
     let power: i64 = power.parse().map_err(|_| MoneyError::OutOfRange)?;
-    if power.abs() > 9_999 { Err(MoneyError::OutOfRange) } else { Ok((mantissa, power)) }
+    if power.abs() > 9_999 { Err(MoneyError::OutOfRange) } else { Ok(power) }
 }
 
 /// Multiplies by `10^by`; a division must leave no remainder.

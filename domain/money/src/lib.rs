@@ -13,6 +13,6 @@ mod currency;
 mod decimal;
 mod money;
 
-pub use amount::Amount;
+pub use amount::{Amount, json_number_value, whole_number};
 pub use currency::{Currency, UnknownCurrency};
 pub use money::{Money, MoneyError};

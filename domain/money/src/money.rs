@@ -20,20 +20,20 @@ pub struct Money {
     currency: Currency,
 }
 
-/// Why an amount could not be read or computed.
+/// Why an amount could not be read or computed: what is to be said of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MoneyError {
     /// The text is not a decimal number such as `12.50`.
-    #[error("not a decimal number, such as 12.50")]
+    #[error("is not a decimal number, such as 12.50")]
     NotADecimal,
     /// There are more digits behind the point than the currency has.
-    #[error("more decimal places than the currency has")]
+    #[error("has more decimal places than the currency")]
     TooPrecise,
     /// The amount does not fit in 64 bits of minor units.
-    #[error("the amount is too large")]
+    #[error("is too large")]
     OutOfRange,
     /// Two amounts of different currencies were combined.
-    #[error("the currencies differ")]
+    #[error("is in another currency")]
     CurrencyMismatch,
 }
 

@@ -50,7 +50,7 @@ pub enum InvalidContents {
         line: usize,
     },
     /// A price can't be read in the order's currency.
-    #[error("line {line}: the unit price is {reason}")]
+    #[error("line {line}: the unit price {reason}")]
     UnitPrice {
         /// The line, from 1.
         line: usize,

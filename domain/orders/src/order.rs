@@ -91,6 +91,9 @@ pub enum OrderRejection {
     /// It is cancelled.
     #[error("the order is canceled")]
     AlreadyCanceled,
+    /// It has no total, so that no account can pay it.
+    #[error("the order has no total that an account could pay")]
+    NoTotal,
 }
 
 impl Order {
@@ -117,9 +120,12 @@ impl Order {
     /// Pays it, from an account or outside Daybook.
     ///
     /// # Errors
-    /// [`OrderRejection::AlreadyPaid`] or [`OrderRejection::AlreadyCanceled`].
+    /// [`OrderRejection`].
     pub fn pay(&self, account_id: Option<Uuid>) -> Result<OrderEvent, OrderRejection> {
         match self.status {
+            OrderStatus::Pending if account_id.is_some() && self.contents.is_none() => {
+                Err(OrderRejection::NoTotal)
+            }
             OrderStatus::Pending => {
                 Ok(OrderEvent::OrderPaid(OrderPaid { account_id, amount: self.total() }))
             }

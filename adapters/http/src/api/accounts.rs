@@ -64,12 +64,16 @@ impl AccountsApi {
         key: Header<Option<Key>>,
         body: Body<NewAccount>,
     ) -> Result<Written<201, AccountOpened>, Failure<Making>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let NewAccount { name, currency_code, initial_balance } = body.value;
         let name = account_name(&name)?;
         let currency: Currency =
             currency_code.parse().map_err(|error| Problem::field("currency_code", error))?;
         let initial_balance = initial_balance.map(|amount| amount.0);
+        let balance = initial_balance.as_ref().map(request::value_of);
+        // Nothing on it is the same however it is said.
+        let balance = balance.unwrap_or_else(|| "0".to_owned());
+        let understood = (&name, currency, balance);
+        let request = request::of(request, key.0.as_ref(), "openAccount", &understood);
         let outcome = self
             .0
             .commands
@@ -110,7 +114,7 @@ impl AccountsApi {
         id: Path<PathId>,
         body: Body<AccountPatch>,
     ) -> Result<Written<204, Nothing>, Failure<Renaming>> {
-        let request = request::of(request, None, &body.bytes);
+        let request = request::keyless(request);
         let id = account_id(&id)?;
         let name = body.value.name.as_deref().map(account_name).transpose()?;
         let outcome = self.0.commands.rename_account(&caller.0, id, name, request).await?;
@@ -129,7 +133,7 @@ impl AccountsApi {
         /// The account.
         id: Path<PathId>,
     ) -> Result<Written<204, Nothing>, Failure<Closing>> {
-        let request = request::of(request, None, &[]);
+        let request = request::keyless(request);
         let outcome = self.0.commands.close_account(&caller.0, account_id(&id)?, request).await?;
         receipt(&outcome)?;
         Ok(Written::empty(&outcome))
@@ -150,9 +154,9 @@ impl AccountsApi {
         key: Header<Option<Key>>,
         body: Body<MoneyRequest>,
     ) -> Result<Written<201, Moved>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
-        let outcome =
-            self.0.commands.deposit(&caller.0, movement(&id, body.value)?, request).await?;
+        let movement = movement(&id, body.value)?;
+        let request = request::of(request, key.0.as_ref(), "deposit", &understood(&movement));
+        let outcome = self.0.commands.deposit(&caller.0, movement, request).await?;
         Ok(moved(&outcome)?)
     }
 
@@ -171,9 +175,9 @@ impl AccountsApi {
         key: Header<Option<Key>>,
         body: Body<MoneyRequest>,
     ) -> Result<Written<201, Moved>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
-        let outcome =
-            self.0.commands.withdraw(&caller.0, movement(&id, body.value)?, request).await?;
+        let movement = movement(&id, body.value)?;
+        let request = request::of(request, key.0.as_ref(), "withdraw", &understood(&movement));
+        let outcome = self.0.commands.withdraw(&caller.0, movement, request).await?;
         Ok(moved(&outcome)?)
     }
 
@@ -190,7 +194,6 @@ impl AccountsApi {
         key: Header<Option<Key>>,
         body: Body<TransferWanted>,
     ) -> Result<Written<201, TransferMade>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let TransferWanted { from_account_id, to_account_id, amount, reference } = body.value;
         let from = account_field("from_account_id", &from_account_id.0)?;
         let to = account_field("to_account_id", &to_account_id.0)?;
@@ -203,6 +206,9 @@ impl AccountsApi {
         }
         let transfer =
             TransferRequest { from, to, amount: amount.0, reference: reference_of(reference)? };
+        let value = request::value_of(&transfer.amount);
+        let understood = (from, to, value, &transfer.reference);
+        let request = request::of(request, key.0.as_ref(), "transfer", &understood);
         let outcome = self.0.commands.transfer(&caller.0, transfer, request).await?;
         let Receipt::Transferred(id) = receipt(&outcome)? else { return Err(unexpected().into()) };
         Ok(Written::new(&outcome, &TransferMade { transfer_id: id.uuid() }))
@@ -268,6 +274,11 @@ fn movement(id: &PathId, body: MoneyRequest) -> Result<MoneyMovement, Problem> {
         amount: amount.0,
         reference: reference_of(reference)?,
     })
+}
+
+/// What a movement says, however it is spelt.
+fn understood(movement: &MoneyMovement) -> impl serde::Serialize + '_ {
+    (movement.account_id, request::value_of(&movement.amount), &movement.reference)
 }
 
 fn moved(outcome: &Outcome) -> Result<Written<201, Moved>, Problem> {

@@ -1,6 +1,7 @@
 //! The log, as pages and as a stream.
 
 use daybook_application::Queries;
+use daybook_events::Position;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Query};
 
@@ -8,7 +9,7 @@ use super::{Context, Group};
 use crate::auth::Bearer;
 use crate::document::Event;
 use crate::page;
-use crate::problem::{Failure, Listing};
+use crate::problem::{Failure, Kind, Listing, Problem, ReadingLog};
 use crate::reply::Json;
 use crate::scalars::{Count, Limit};
 use crate::sse::{EventStream, event_frame, resume_from};
@@ -19,7 +20,8 @@ pub(crate) struct EventsApi(pub Context);
 impl EventsApi {
     /// The log
     ///
-    /// Your events, oldest first; an operator sees everyone's.
+    /// Your events, oldest first; an operator sees everyone's. A position that the log has not come
+    /// to, as after a restore, is answered with 409.
     #[oai(path = "/events", method = "get", operation_id = "listEvents")]
     async fn list(
         &self,
@@ -32,11 +34,14 @@ impl EventsApi {
         /// stream: waits for it, for two seconds at most.
         #[oai(name = "Daybook-Min-Position")]
         min_position: Header<Option<Count>>,
-    ) -> Result<Json<Vec<Event>>, Failure<Listing>> {
+    ) -> Result<Json<Vec<Event>>, Failure<ReadingLog>> {
         self.0.reached(&min_position).await?;
         let (after, limit) =
             (after.0.map(Count::position).unwrap_or_default(), page::limit(limit.0));
         let mut events = self.0.queries.events(&caller.0, after, page::one_more(limit)).await?;
+        if events.is_empty() {
+            reached(&self.0.queries, after).await?;
+        }
         let more = page::cut(&mut events, limit);
         let next = events.last().filter(|_| more);
         let next = next.map(|last| format!("/events?limit={limit}&after={}", last.position));
@@ -63,4 +68,13 @@ impl EventsApi {
         let items = self.0.feed.follow(Queries::visible(&caller.0), from).await?;
         Ok(EventStream::new(items, event_frame, self.0.ended(&caller)))
     }
+}
+
+/// Whoever reads after a position that the log has not come to would otherwise wait for good, or
+/// miss what comes until then.
+pub(super) async fn reached(queries: &Queries, after: Position) -> Result<(), Problem> {
+    if after == Position::ZERO || after <= queries.progress(&[]).await?.head {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::PositionPastEnd))
 }

@@ -32,7 +32,6 @@ impl NotificationsApi {
         key: Header<Option<Key>>,
         body: Body<NewNotification>,
     ) -> Result<Written<202, Notification>, Failure<Making>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let NewNotification { message, topic } = body.value;
         let topic = match topic {
             Some(topic) => topic.parse().map_err(|error| Problem::field("topic", error))?,
@@ -40,6 +39,8 @@ impl NotificationsApi {
         };
         let message = Message::new(message)
             .ok_or_else(|| Problem::field("message", "must have 1 to 32768 bytes"))?;
+        let understood = (&topic, &message);
+        let request = request::of(request, key.0.as_ref(), "publishNotification", &understood);
         let outcome = self.0.commands.publish(Some(&caller.0), topic, message, request).await?;
         receipt(&outcome)?;
         Ok(Written::new(&outcome, &Notification { position: Count(outcome.position.get()) }))

@@ -8,12 +8,13 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
 use super::accounts::account_field;
+use super::events::reached;
 use super::{Context, Group, not_found, receipt, unexpected};
 use crate::auth::Bearer;
 use crate::body::MaybeBody;
 use crate::document::{Cancellation, Event, NewOrder, Order, OrderCreated, OrderStatus, Payment};
 use crate::page;
-use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
+use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading, ReadingEvents};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{Count, Key, Limit, PathId};
@@ -68,8 +69,9 @@ impl OrdersApi {
         key: Header<Option<Key>>,
         body: MaybeBody<NewOrder>,
     ) -> Result<Written<201, OrderCreated>, Failure<Making>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
-        let contents = body.value.map(contents).transpose()?.flatten();
+        let contents = body.value.map(contents).transpose()?;
+        let understood = contents.as_ref().map(|contents| (contents.lines(), contents.total()));
+        let request = request::of(request, key.0.as_ref(), "createOrder", &understood);
         let outcome = self.0.commands.create_order(&caller.0, Wanted { contents }, request).await?;
         let Receipt::OrderCreated(id) = receipt(&outcome)? else { return Err(unexpected().into()) };
         Ok(Written::new(&outcome, &OrderCreated { order_id: id.uuid() }))
@@ -108,11 +110,11 @@ impl OrdersApi {
         key: Header<Option<Key>>,
         body: MaybeBody<Payment>,
     ) -> Result<Written<204, Nothing>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
-        let account = body.value.and_then(|payment| payment.account_id);
+        let account = body.value.map(|payment| payment.account_id);
         let account = account.map(|id| account_field("account_id", &id.0)).transpose()?;
-        let outcome =
-            self.0.commands.pay_order(&caller.0, order_id(&id)?, account, request).await?;
+        let id = order_id(&id)?;
+        let request = request::of(request, key.0.as_ref(), "payOrder", &(id, account));
+        let outcome = self.0.commands.pay_order(&caller.0, id, account, request).await?;
         receipt(&outcome)?;
         Ok(Written::empty(&outcome))
     }
@@ -133,19 +135,19 @@ impl OrdersApi {
         key: Header<Option<Key>>,
         body: MaybeBody<Cancellation>,
     ) -> Result<Written<204, Nothing>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let reason = body.value.and_then(|cancellation| cancellation.reason);
         let reason = reason.map(|text| Reason::new(&text)).transpose();
         let reason = reason.map_err(|error| Problem::field("reason", error))?;
-        let outcome =
-            self.0.commands.cancel_order(&caller.0, order_id(&id)?, reason, request).await?;
+        let id = order_id(&id)?;
+        let request = request::of(request, key.0.as_ref(), "cancelOrder", &(id, &reason));
+        let outcome = self.0.commands.cancel_order(&caller.0, id, reason, request).await?;
         receipt(&outcome)?;
         Ok(Written::empty(&outcome))
     }
 
     /// The events of an order
     ///
-    /// Oldest first.
+    /// Oldest first. A position that the log has not come to is answered with 409.
     #[oai(path = "/orders/:id/events", method = "get", operation_id = "listOrderEvents")]
     async fn events(
         &self,
@@ -160,13 +162,16 @@ impl OrdersApi {
         /// stream: waits for it, for two seconds at most.
         #[oai(name = "Daybook-Min-Position")]
         min_position: Header<Option<Count>>,
-    ) -> Result<Json<Vec<Event>>, Failure<Reading>> {
+    ) -> Result<Json<Vec<Event>>, Failure<ReadingEvents>> {
         self.0.reached(&min_position).await?;
         let (id, limit) = (order_id(&id)?, page::limit(limit.0));
         let after = after.0.map(Count::position).unwrap_or_default();
         let events =
             self.0.queries.order_events(&caller.0, id, after, page::one_more(limit)).await?;
         let mut events = events.ok_or_else(not_found)?;
+        if events.is_empty() {
+            reached(&self.0.queries, after).await?;
+        }
         let more = page::cut(&mut events, limit);
         let next = events.last().filter(|_| more);
         let next =
@@ -187,24 +192,19 @@ const fn stored_status(status: OrderStatus) -> daybook_orders::OrderStatus {
     }
 }
 
-fn contents(order: NewOrder) -> Result<Option<Contents>, Problem> {
-    let (code, lines) = match (order.currency_code, order.lines) {
-        (None, None) => return Ok(None),
-        (Some(code), Some(lines)) => (code, lines),
-        (None, Some(_)) => {
-            return Err(Problem::field("currency_code", "is needed for the prices of the lines"));
-        }
-        (Some(_), None) => {
-            return Err(Problem::field("lines", "are needed where a currency is given"));
-        }
-    };
+fn contents(order: NewOrder) -> Result<Contents, Problem> {
+    let NewOrder { currency_code: code, lines } = order;
     let currency: Currency =
         code.parse().map_err(|error| Problem::field("currency_code", error))?;
     let lines = lines.into_iter().enumerate().map(|(index, line)| {
         let name = LineName::new(&line.name)
             .map_err(|error| Problem::field(&format!("line {}: name", index + 1), error));
-        Ok(RequestedLine { name: name?, quantity: line.quantity, unit_price: line.unit_price.0 })
+        let quantity = line.quantity.0.ok_or_else(|| {
+            let reason = format!("must be a whole number from 1 to {}", Contents::MAX_QUANTITY);
+            Problem::field(&format!("line {}: quantity", index + 1), reason)
+        });
+        Ok(RequestedLine { name: name?, quantity: quantity?, unit_price: line.unit_price.0 })
     });
     let lines = lines.collect::<Result<Vec<_>, Problem>>()?;
-    Contents::new(currency, lines).map(Some).map_err(|error| Problem::field("lines", error))
+    Contents::new(currency, lines).map_err(|error| Problem::field("lines", error))
 }

@@ -23,6 +23,9 @@ use crate::scalars::{Count, Key, Limit, PathId};
 /// For how long a task may stay unique after it is finished.
 const LONGEST_UNIQUE: Duration = Duration::from_hours(366 * 24);
 
+/// How long a payload may be, as it is sent.
+const LONGEST_PAYLOAD: usize = 64 * 1024;
+
 pub(crate) struct TasksApi(pub Context);
 
 #[OpenApi(tag = "Group::Tasks")]
@@ -44,8 +47,8 @@ impl TasksApi {
         key: Header<Option<Key>>,
         body: Body<NewTask>,
     ) -> Result<Written<202, TaskAccepted>, Failure<Making>> {
-        let request = request::of(request, key.0.as_ref(), &body.bytes);
         let task = read_task(body.value)?;
+        let request = request::of(request, key.0.as_ref(), "enqueueTask", &understood(&task));
         let outcome = self.0.commands.request_task(&caller.0, task, request).await?;
         Ok(accepted(&outcome)?)
     }
@@ -113,8 +116,9 @@ impl TasksApi {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Key>>,
     ) -> Result<Written<202, TaskAccepted>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &[]);
-        let outcome = self.0.commands.retry_task(&caller.0, task_id(&id)?, request).await?;
+        let id = task_id(&id)?;
+        let request = request::of(request, key.0.as_ref(), "retryTask", &id);
+        let outcome = self.0.commands.retry_task(&caller.0, id, request).await?;
         Ok(accepted(&outcome)?)
     }
 
@@ -134,8 +138,9 @@ impl TasksApi {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Key>>,
     ) -> Result<Written<204, Nothing>, Failure<Changing>> {
-        let request = request::of(request, key.0.as_ref(), &[]);
-        let outcome = self.0.commands.discard_task(&caller.0, task_id(&id)?, request).await?;
+        let id = task_id(&id)?;
+        let request = request::of(request, key.0.as_ref(), "discardTask", &id);
+        let outcome = self.0.commands.discard_task(&caller.0, id, request).await?;
         receipt(&outcome)?;
         Ok(Written::empty(&outcome))
     }
@@ -154,9 +159,19 @@ fn accepted(outcome: &Outcome) -> Result<Written<202, TaskAccepted>, Problem> {
     Ok(Written::new(outcome, &TaskAccepted { task_id: id.uuid(), duplicate }))
 }
 
+/// What a task says, however it is spelt.
+fn understood(task: &TaskRequest) -> impl serde::Serialize + '_ {
+    let unique = task.unique.as_ref().map(|unique| (unique.key.as_str(), unique.time));
+    let payload = request::canonical(&task.payload);
+    (&task.kind, payload, task.run_at, task.priority.as_str(), unique)
+}
+
 fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
     let kind: TaskKind = task.kind.parse().map_err(|error| Problem::field("kind", error))?;
     let payload = task.payload.0;
+    if payload.get().len() > LONGEST_PAYLOAD {
+        return Err(Problem::field("payload", "must have at most 65536 bytes of JSON"));
+    }
     // A task that could only die is better refused now; other kinds are known to their workers alone.
     let fault = match kind.as_str() {
         TaskKind::SEND_EMAIL => EmailHandler::fault(payload.get()),

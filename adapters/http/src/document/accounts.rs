@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{EXAMPLE_ID, decimal, time};
+use crate::body::present;
 use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 
 /// An account to be opened.
@@ -46,7 +47,7 @@ impl Example for NewAccount {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct AccountPatch {
     /// Another name: one line, at most 100 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 1, max_length = 100))]
     pub name: Option<String>,

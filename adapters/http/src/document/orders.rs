@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{EXAMPLE_ID, decimal, time};
 use crate::body::objects;
-use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
+use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText, Quantity};
 
 /// An order to be made: both fields, or no body at all.
 #[derive(Debug, Deserialize, Object)]
@@ -16,15 +16,12 @@ use crate::scalars::{AmountText, Count, DateTime, Decimal, IdText};
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct NewOrder {
     /// The ISO 4217 currency of the prices.
-    #[serde(default)]
-    #[oai(skip_serializing_if_is_none)]
     #[oai(validator(min_length = 3, max_length = 3))]
-    pub currency_code: Option<String>,
+    pub currency_code: String,
     /// What is ordered: 1 to 100 lines.
-    #[serde(default, deserialize_with = "objects")]
-    #[oai(skip_serializing_if_is_none)]
+    #[serde(deserialize_with = "objects")]
     #[oai(validator(min_items = 1, max_items = 100))]
-    pub lines: Option<Vec<NewOrderLine>>,
+    pub lines: Vec<NewOrderLine>,
 }
 
 /// A line of an order.
@@ -36,8 +33,7 @@ pub(crate) struct NewOrderLine {
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: String,
     /// How many: 1 to 1 000 000.
-    #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
-    pub quantity: u32,
+    pub quantity: Quantity,
     /// What one of them costs; not negative.
     pub unit_price: AmountText,
 }
@@ -45,8 +41,8 @@ pub(crate) struct NewOrderLine {
 impl Example for NewOrder {
     fn example() -> Self {
         let unit_price = AmountText(Amount::Text("4.20".to_owned()));
-        let line = NewOrderLine { name: "Tea".to_owned(), quantity: 2, unit_price };
-        Self { currency_code: Some("EUR".to_owned()), lines: Some(vec![line]) }
+        let line = NewOrderLine { name: "Tea".to_owned(), quantity: Quantity(Some(2)), unit_price };
+        Self { currency_code: "EUR".to_owned(), lines: vec![line] }
     }
 }
 
@@ -70,14 +66,12 @@ impl Example for OrderCreated {
 #[oai(deny_unknown_fields, example)]
 pub(crate) struct Payment {
     /// The account to take the total from: a UUID.
-    #[serde(default)]
-    #[oai(skip_serializing_if_is_none)]
-    pub account_id: Option<IdText>,
+    pub account_id: IdText,
 }
 
 impl Example for Payment {
     fn example() -> Self {
-        Self { account_id: Some(IdText(EXAMPLE_ID.to_string())) }
+        Self { account_id: IdText(EXAMPLE_ID.to_string()) }
     }
 }
 

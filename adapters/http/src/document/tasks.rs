@@ -19,7 +19,7 @@ pub(crate) struct NewTask {
     #[oai(validator(min_length = 1, max_length = 64))]
     pub kind: String,
     /// What the handler needs: an object with `to`, `subject` and `text` for `send_email`, a
-    /// string for `text`.
+    /// string for `text`. At most 65 536 bytes of JSON.
     pub payload: Any,
     /// Not before; at once where it isn't given.
     #[serde(default)]

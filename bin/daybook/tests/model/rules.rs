@@ -323,6 +323,9 @@ impl Rules {
         match status {
             Status::Paid { .. } => return Err(OrderRejection::AlreadyPaid.into()),
             Status::Canceled => return Err(OrderRejection::AlreadyCanceled.into()),
+            Status::Pending if account.is_some() && total.is_none() => {
+                return Err(OrderRejection::NoTotal.into());
+            }
             Status::Pending => {}
         }
         if let (Some(account), Some((currency, total))) = (account, total) {
