@@ -67,7 +67,7 @@ pub(crate) fn restore(row: &account::Model) -> Result<Account, Fault> {
     Ok(Account {
         id: AccountId::from_uuid(row.id),
         holder_id: HolderId::from_uuid(row.holder_id),
-        name: AccountName::new(&row.name).map_err(Fault::corrupt)?,
+        name: AccountName::from_stored(row.name.clone()),
         initial_balance: Money::from_minor(row.initial_balance, currency),
         balance: Money::from_minor(row.balance, currency),
         status: if row.open { AccountStatus::Open } else { AccountStatus::Closed },
