@@ -62,8 +62,8 @@ impl AccountsApi {
         let request = request::of(request, key.0.as_ref(), &body.bytes);
         let NewAccount { name, currency_code, initial_balance } = body.value;
         let name = account_name(&name)?;
-        let currency: Currency =
-            currency_code.parse().map_err(|error| Problem::field("currency_code", error))?;
+        let currency = Currency::current(&currency_code, self.0.clock.now().seconds())
+            .map_err(|error| Problem::field("currency_code", error))?;
         let initial_balance = initial_balance.map(|amount| amount.0);
         let outcome = self
             .0

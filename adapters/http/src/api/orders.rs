@@ -1,6 +1,7 @@
 //! Orders, and paying them.
 
 use daybook_application::{NewOrder as Wanted, OrderView, Receipt};
+use daybook_events::Timestamp;
 use daybook_money::Currency;
 use daybook_orders::{Contents, LineName, OrderId, Reason, RequestedLine};
 use poem::Request;
@@ -64,7 +65,8 @@ impl OrdersApi {
         body: MaybeBody<NewOrder>,
     ) -> Result<Written<201, OrderCreated>, Failure<Making>> {
         let request = request::of(request, key.0.as_ref(), &body.bytes);
-        let contents = body.value.map(contents).transpose()?.flatten();
+        let now = self.0.clock.now();
+        let contents = body.value.map(|order| contents(order, now)).transpose()?.flatten();
         let outcome = self.0.commands.create_order(&caller.0, Wanted { contents }, request).await?;
         let Receipt::OrderCreated(id) = receipt(&outcome)? else { return Err(unexpected().into()) };
         Ok(Written::new(&outcome, &OrderCreated { order_id: id.uuid() }))
@@ -172,7 +174,7 @@ const fn stored_status(status: OrderStatus) -> daybook_orders::OrderStatus {
     }
 }
 
-fn contents(order: NewOrder) -> Result<Option<Contents>, Problem> {
+fn contents(order: NewOrder, now: Timestamp) -> Result<Option<Contents>, Problem> {
     let (code, lines) = match (order.currency_code, order.lines) {
         (None, None) => return Ok(None),
         (Some(code), Some(lines)) => (code, lines),
@@ -183,8 +185,8 @@ fn contents(order: NewOrder) -> Result<Option<Contents>, Problem> {
             return Err(Problem::field("lines", "are needed where a currency is given"));
         }
     };
-    let currency: Currency =
-        code.parse().map_err(|error| Problem::field("currency_code", error))?;
+    let currency = Currency::current(&code, now.seconds())
+        .map_err(|error| Problem::field("currency_code", error))?;
     let lines = lines.into_iter().enumerate().map(|(index, line)| {
         let name = LineName::new(&line.name)
             .map_err(|error| Problem::field(&format!("line {}: name", index + 1), error));
