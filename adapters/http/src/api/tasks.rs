@@ -15,7 +15,7 @@ use crate::auth::Bearer;
 use crate::body::Body;
 use crate::document::{NewTask, Task, TaskAccepted, TaskState};
 use crate::page;
-use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
+use crate::problem::{Changing, Enqueuing, Failure, Listing, Problem, Reading, Retrying};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{Key, Limit, PathId};
@@ -33,7 +33,8 @@ impl TasksApi {
     /// longer pause, and is dead after the last attempt. A kind that no worker knows is dead at once.
     ///
     /// A mail is sent at least once as well: when a worker dies between sending and noting it, the
-    /// mail is sent again, under the same Message-ID.
+    /// mail is sent again, under the same Message-ID. You may send it to the address you registered
+    /// with; to others where the mail policy of the service allows it.
     #[oai(path = "/tasks", method = "post", operation_id = "enqueueTask")]
     async fn enqueue(
         &self,
@@ -43,7 +44,7 @@ impl TasksApi {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Key>>,
         body: Body<NewTask>,
-    ) -> Result<Written<202, TaskAccepted>, Failure<Making>> {
+    ) -> Result<Written<202, TaskAccepted>, Failure<Enqueuing>> {
         let request = request::of(request, key.0.as_ref(), &body.bytes);
         let task = read_task(body.value)?;
         let outcome = self.0.commands.request_task(&caller.0, task, request).await?;
@@ -102,7 +103,7 @@ impl TasksApi {
         /// Makes the request safe to repeat: the same key has one outcome.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Key>>,
-    ) -> Result<Written<202, TaskAccepted>, Failure<Changing>> {
+    ) -> Result<Written<202, TaskAccepted>, Failure<Retrying>> {
         let request = request::of(request, key.0.as_ref(), &[]);
         let outcome = self.0.commands.retry_task(&caller.0, task_id(&id)?, request).await?;
         Ok(accepted(&outcome)?)
