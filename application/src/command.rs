@@ -111,6 +111,9 @@ pub enum Rejection {
     /// The task is in a worker's hands, done, or discarded already.
     #[error("only a task that waits or is dead can be discarded")]
     TaskNotDiscardable,
+    /// The caller may not send mail to that address.
+    #[error("the mail policy does not let the caller send mail to that address")]
+    MailNotAllowed,
     /// Someone has registered with this email address.
     #[error("the email address is registered already")]
     EmailTaken,

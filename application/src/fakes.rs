@@ -409,6 +409,13 @@ impl AccountRepository for FakeStore {
     async fn statement(&self, _: &StatementPage) -> Result<Vec<StatementEntry>, AccountsError> {
         Ok(Vec::new())
     }
+
+    async fn transfer(
+        &self,
+        _: daybook_events::TransferId,
+    ) -> Result<Option<daybook_accounts::Transfer>, AccountsError> {
+        Ok(None)
+    }
 }
 
 #[async_trait]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use daybook_accounts::{
     Account, AccountId, AccountPage, AccountRepository, Holder, HolderRepository,
-    RepositoryError as AccountsError, StatementEntry, StatementPage,
+    RepositoryError as AccountsError, StatementEntry, StatementPage, Transfer,
 };
 use daybook_events::{
     EventFilter, HolderId, Journal, JournalError, Position, QueueError, RecordedEvent, Task,
-    TaskCursor, TaskId, TaskPage, TaskRepository, TaskState,
+    TaskCursor, TaskId, TaskPage, TaskRepository, TaskState, TransferId,
 };
 use daybook_orders::{
     Order, OrderId, OrderPage, OrderRepository, OrderStatus, RepositoryError as OrdersError,
@@ -182,6 +182,21 @@ impl Queries {
             return Ok(None);
         }
         Ok(Some(self.accounts.statement(&StatementPage { account, before, limit }).await?))
+    }
+
+    /// A transfer; `None` where there is no such of the caller's.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn transfer(
+        &self,
+        caller: &Caller,
+        id: TransferId,
+    ) -> Result<Option<Transfer>, QueryError> {
+        let Some(transfer) = self.accounts.transfer(id).await? else { return Ok(None) };
+        let sides = self.accounts.find(&[transfer.from, transfer.to]).await?;
+        let seen = sides.iter().any(|account| caller.may_see(Some(account.holder_id)));
+        Ok(seen.then_some(transfer))
     }
 
     /// The JSON of an order.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use daybook_accounts::{Account, AccountId};
+use daybook_accounts::{Account, AccountId, Email};
 use daybook_events::{
     HolderId, StreamId, TaskId, TaskKind, TaskState, Topic, UniqueKey, UniqueTask, Version,
 };
@@ -61,6 +61,8 @@ pub(crate) enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct TaskStanding {
     pub owner: Option<HolderId>,
+    /// To whom it is a mail, where it is one.
+    pub mail_to: Option<Email>,
     pub state: TaskState,
     pub version: Version,
     pub among_equals: Option<AmongEquals>,

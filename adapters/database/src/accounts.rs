@@ -2,12 +2,17 @@
 
 use async_trait::async_trait;
 use daybook_accounts::{
-    Account, AccountId, AccountName, AccountPage, AccountRepository, AccountStatus,
-    RepositoryError, StatementEntry, StatementPage,
+    Account, AccountEvent, AccountId, AccountName, AccountPage, AccountRepository, AccountStatus,
+    RepositoryError, StatementEntry, StatementPage, Transfer, TransferSent, TransferSide,
 };
-use daybook_events::{EntryId, HolderId, Position, Timestamp, Version};
+use daybook_events::{
+    EntryId, EventData, EventPayload, HolderId, Position, Timestamp, TransferId, Version,
+};
 use daybook_money::{Currency, Money};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use crate::Database;
 use crate::entities::{account, event, posting};
@@ -60,6 +65,48 @@ impl AccountRepository for Database {
             .map(|(posting, event)| restore_entry(posting, event))
             .collect::<Result<_, _>>()?)
     }
+
+    async fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, RepositoryError> {
+        // As the index has it, which is of these events alone: a parameter would not be recognised.
+        let named = match self.readers.get_database_backend() {
+            DbBackend::Postgres => "(data::jsonb) ->> 'transfer_id'",
+            _ => "json_extract(data, '$.transfer_id')",
+        };
+        let found = event::Entity::find()
+            .filter(Expr::cust("event_type = 'TransferSent'"))
+            .filter(Expr::cust(named).eq(id.uuid().to_string()))
+            .one(&self.readers)
+            .await
+            .map_err(Fault::from)?;
+        Ok(found.map(restore_transfer).transpose()?)
+    }
+}
+
+fn restore_transfer(event: event::Model) -> Result<Transfer, Fault> {
+    let data = EventData::from_stored(event.data).map_err(Fault::corrupt)?;
+    let sent: TransferSent = data.read().map_err(Fault::corrupt)?;
+    let from = event.stream.strip_prefix("account-").and_then(|id| id.parse().ok());
+    let from = from.ok_or_else(|| Fault::corrupt("a transfer from no account"))?;
+    Ok(Transfer {
+        id: sent.transfer_id,
+        from: AccountId::from_uuid(from),
+        to: sent.to_account_id,
+        amount: sent.amount,
+        reference: sent.reference.map(Into::into),
+        entry_id: EntryId::from_uuid(event.entry_id),
+        position: Position::new(restored(event.position)?),
+        timestamp: Timestamp::from_micros(event.timestamp),
+    })
+}
+
+/// What an event's data says of a transfer; that of any other event is not read.
+fn transfer_side(event: &event::Model) -> Result<Option<TransferSide>, Fault> {
+    if !matches!(event.event_type.as_str(), "TransferSent" | "TransferReceived") {
+        return Ok(None);
+    }
+    let data = EventData::from_stored(event.data.clone()).map_err(Fault::corrupt)?;
+    let event = AccountEvent::from_stored(&event.event_type, &data).map_err(Fault::corrupt)?;
+    Ok(TransferSide::of(&event))
 }
 
 pub(crate) fn restore(row: &account::Model) -> Result<Account, Fault> {
@@ -67,7 +114,7 @@ pub(crate) fn restore(row: &account::Model) -> Result<Account, Fault> {
     Ok(Account {
         id: AccountId::from_uuid(row.id),
         holder_id: HolderId::from_uuid(row.holder_id),
-        name: AccountName::new(&row.name).map_err(Fault::corrupt)?,
+        name: AccountName::from_stored(row.name.clone()),
         initial_balance: Money::from_minor(row.initial_balance, currency),
         balance: Money::from_minor(row.balance, currency),
         status: if row.open { AccountStatus::Open } else { AccountStatus::Closed },
@@ -84,6 +131,7 @@ fn restore_entry(
     let currency: Currency = row.currency.parse().map_err(Fault::corrupt)?;
     let balance =
         row.balance.ok_or_else(|| Fault::corrupt("a posting of an account without a balance"))?;
+    let transfer = transfer_side(&event)?;
     Ok(StatementEntry {
         entry_id: EntryId::from_uuid(event.entry_id),
         position: Position::new(restored(row.position)?),
@@ -93,6 +141,7 @@ fn restore_entry(
         timestamp: Timestamp::from_micros(event.timestamp),
         reference: row.reference,
         order_id: row.order_id,
+        transfer,
     })
 }
 

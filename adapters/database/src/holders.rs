@@ -28,11 +28,7 @@ fn restore(row: holder::Model) -> Result<Holder, Fault> {
     Ok(Holder {
         id: HolderId::from_uuid(row.id),
         email: row.email.parse().map_err(Fault::corrupt)?,
-        full_name: row
-            .full_name
-            .map(|name| FullName::new(&name))
-            .transpose()
-            .map_err(Fault::corrupt)?,
+        full_name: row.full_name.map(FullName::from_stored),
         password_hash: PasswordHash::from_phc(&row.password_hash),
         created_at: Timestamp::from_micros(row.created_at),
     })

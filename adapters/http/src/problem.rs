@@ -65,6 +65,7 @@ kinds! {
     InvalidAmount "invalid-amount" 400 "The amount is not possible in this currency";
     Unauthenticated "unauthenticated" 401 "A valid bearer token is needed";
     BadCredentials "bad-credentials" 401 "The email address or the password is wrong";
+    MailNotAllowed "mail-not-allowed" 403 "You may not send mail to this address";
     NotFound "not-found" 404 "There is no such thing";
     RouteNotFound "route-not-found" 404 "There is no such route";
     MethodNotAllowed "method-not-allowed" 405 "This route does not take this method";
@@ -204,6 +205,11 @@ impl From<Rejection> for Problem {
             Rejection::AccountNotFound | Rejection::OrderNotFound | Rejection::TaskNotFound => {
                 Self::new(Kind::NotFound)
             }
+            Rejection::MailNotAllowed => Self::with_detail(
+                Kind::MailNotAllowed,
+                "only to the address you registered with, unless the mail policy of this service \
+                 allows more",
+            ),
             Rejection::TaskNotDead => Self::new(Kind::TaskNotDead),
             Rejection::TaskDuplicated => Self::new(Kind::TaskDuplicated),
             Rejection::TaskNotDiscardable => Self::new(Kind::TaskNotDiscardable),
@@ -309,6 +315,7 @@ fn meta(status: u16) -> MetaResponse {
     let (description, headers) = match status {
         400 => ("The request can never be right", vec![]),
         401 => ("There is no valid bearer token", vec![header("WWW-Authenticate", "`Bearer`")]),
+        403 => ("Mail may not be sent to that address", vec![]),
         404 => ("It is not there, or not yours", vec![]),
         408 => ("The body took too long to arrive", vec![]),
         409 => ("A rule refuses in the present state", vec![]),
@@ -341,6 +348,7 @@ const fn example_of(status: u16) -> Kind {
     match status {
         400 => Kind::InvalidBody,
         401 => Kind::Unauthenticated,
+        403 => Kind::MailNotAllowed,
         404 => Kind::NotFound,
         408 => Kind::RequestTimeout,
         409 => Kind::InsufficientFunds,
@@ -379,6 +387,10 @@ failures! {
     Making [400, 401, 408, 409, 413, 415, 422, 429, 500, 503];
     /// Of changing one thing.
     Changing [400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of putting a task on the queue.
+    Enqueuing [400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of putting a task back on the queue.
+    Retrying [400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503];
     /// Of renaming an account, which takes no idempotency key.
     Renaming [400, 401, 404, 408, 413, 415, 429, 500, 503];
     /// Of closing an account, which takes no body.

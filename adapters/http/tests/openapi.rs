@@ -34,7 +34,7 @@ fn the_document_changes_only_on_purpose() {
 fn every_operation_is_described() {
     let document = document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 29);
+    assert_eq!(operations.len(), 30);
     let mut ids = HashSet::new();
     for (method, path, operation) in operations {
         let at = format!("{method} {path}");

@@ -8,7 +8,7 @@ use daybook_orders::RepositoryError as OrdersError;
 
 use super::Ports;
 use crate::states::{AmongEquals, State, TaskStanding};
-use crate::{CommandError, Key, States};
+use crate::{CommandError, EmailHandler, Key, States};
 
 /// Loads what `keys` name into `states`, each kind with one query. What isn't there stays absent.
 pub(super) async fn load(
@@ -56,6 +56,7 @@ pub(super) async fn load(
                 if let Some(task) = ports.tasks.find(*id).await? {
                     let standing = TaskStanding {
                         owner: task.owner,
+                        mail_to: EmailHandler::recipient(&task.kind, &task.payload),
                         state: task.state,
                         version: task.version,
                         among_equals: among_equals(ports, &task).await?,

@@ -16,7 +16,7 @@ pub use holders::{LoginError, Registration};
 pub use orders::NewOrder;
 pub use tasks::{TaskRequest, UniqueRequest};
 
-use crate::{Appender, Load, Passwords};
+use crate::{Appender, Load, MailPolicy, Passwords};
 
 /// Everything a caller can have done.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub struct Commands {
     holders: Arc<dyn HolderRepository>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    mail_policy: Arc<MailPolicy>,
 }
 
 impl std::fmt::Debug for Commands {
@@ -35,7 +36,7 @@ impl std::fmt::Debug for Commands {
 }
 
 impl Commands {
-    /// Use cases over this appender.
+    /// Use cases over this appender. Holders may mail themselves alone.
     pub fn new(
         appender: Appender,
         passwords: Passwords,
@@ -43,7 +44,14 @@ impl Commands {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Self {
-        Self { appender, passwords, holders, clock, ids }
+        let mail_policy = Arc::new(MailPolicy::Own);
+        Self { appender, passwords, holders, clock, ids, mail_policy }
+    }
+
+    /// The same, with another policy of whom holders may mail.
+    #[must_use]
+    pub fn with_mail_policy(self, policy: MailPolicy) -> Self {
+        Self { mail_policy: Arc::new(policy), ..self }
     }
 
     /// How many commands wait.

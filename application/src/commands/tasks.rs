@@ -1,7 +1,9 @@
 //! Tasks: ask for one, put a dead one back on the queue, and discard one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use daybook_accounts::Email;
 use daybook_events::{
     EntryId, HolderId, NewTask, Priority, TaskId, TaskKind, TaskState, Timestamp, Unique, UniqueKey,
 };
@@ -9,8 +11,8 @@ use serde_json::value::RawValue;
 
 use super::Commands;
 use crate::{
-    Caller, Change, Command, CommandError, Decision, Key, Outcome, Receipt, Rejection, Request,
-    States,
+    Caller, Change, Command, CommandError, Decision, EmailHandler, Key, MailPolicy, Outcome,
+    Receipt, Rejection, Request, States,
 };
 
 /// A task to be done.
@@ -49,6 +51,9 @@ impl Commands {
         task: TaskRequest,
         request: Request,
     ) -> Result<Outcome, CommandError> {
+        let mail = self.mail_rule(caller, EmailHandler::is_mail(&task.kind)).await?;
+        let to = EmailHandler::recipient(&task.kind, &task.payload);
+        let refused = to.is_some_and(|to| !mail.allows(&to));
         let (now, unique) = (self.clock.now(), task.unique);
         let task = NewTask {
             id: TaskId::from_uuid(self.ids.next()),
@@ -66,7 +71,9 @@ impl Commands {
             until: now.plus(unique.time),
             unique: unique.key,
         });
-        self.appender.execute(Enqueue { actor: caller.holder_id, task, unique }, request).await
+        self.appender
+            .execute(Enqueue { actor: caller.holder_id, task, unique, refused }, request)
+            .await
     }
 
     /// Puts the task of a schedule's tick on the queue, unless that was done before, by whichever
@@ -129,8 +136,33 @@ impl Commands {
         to: To,
         request: Request,
     ) -> Result<Outcome, CommandError> {
-        let change = Move { caller: *caller, id, now: self.clock.now(), to };
+        let mail = self.mail_rule(caller, matches!(to, To::Queued)).await?;
+        let change = Move { caller: *caller, id, now: self.clock.now(), to, mail };
         self.appender.execute(change, request).await
+    }
+
+    /// Whom the caller may mail; not asked for where there is no mail in question.
+    async fn mail_rule(&self, caller: &Caller, asked: bool) -> Result<MailRule, CommandError> {
+        if !asked || caller.operator || *self.mail_policy == MailPolicy::Anyone {
+            return Ok(MailRule::Anyone);
+        }
+        let own = self.holders.find(caller.holder_id).await?.map(|holder| holder.email);
+        Ok(MailRule::Policy { policy: Arc::clone(&self.mail_policy), own })
+    }
+}
+
+/// Whom a caller may mail.
+enum MailRule {
+    Anyone,
+    Policy { policy: Arc<MailPolicy>, own: Option<Email> },
+}
+
+impl MailRule {
+    fn allows(&self, to: &Email) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Policy { policy, own } => own.as_ref().is_some_and(|own| policy.allows(own, to)),
+        }
     }
 }
 
@@ -138,6 +170,8 @@ struct Enqueue {
     actor: HolderId,
     task: NewTask,
     unique: Option<Numbering>,
+    /// Whether it is a mail that the actor may not send.
+    refused: bool,
 }
 
 /// How a unique task gets its number: by that, of two processes that decide at once, one is
@@ -158,6 +192,9 @@ impl Command for Enqueue {
     }
 
     fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
+        if self.refused {
+            return Err(Rejection::MailNotAllowed);
+        }
         let mut task = self.task.clone();
         if let Some(numbering) = &self.unique {
             let latest = states.unique_task(&numbering.key);
@@ -206,6 +243,7 @@ struct Move {
     id: TaskId,
     now: Timestamp,
     to: To,
+    mail: MailRule,
 }
 
 #[derive(Clone, Copy)]
@@ -230,6 +268,9 @@ impl Command for Move {
             .ok_or(Rejection::TaskNotFound)?;
         let (change, receipt) = match (self.to, task.state) {
             (To::Queued, TaskState::Dead) => {
+                if task.mail_to.as_ref().is_some_and(|to| !self.mail.allows(to)) {
+                    return Err(Rejection::MailNotAllowed);
+                }
                 let latest = task.among_equals.as_ref().map(|equals| equals.latest);
                 let other = latest.filter(|latest| latest.id != self.id);
                 if other.is_some_and(|other| other.rules_out_another(self.now)) {

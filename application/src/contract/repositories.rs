@@ -1,7 +1,9 @@
 //! What every repository promises.
 
-use daybook_accounts::{AccountId, AccountPage, AccountRepository, StatementPage};
-use daybook_events::{Aggregate, EventPayload, Journal, Position};
+use daybook_accounts::{
+    Account, AccountId, AccountPage, AccountRepository, StatementPage, TransferSide,
+};
+use daybook_events::{Aggregate, EventPayload, Journal, Position, TransferId};
 use daybook_money::Amount;
 use daybook_orders::{
     Contents, CreateOrder, LineName, Order, OrderEvent, OrderId, OrderPage, OrderRepository,
@@ -73,6 +75,40 @@ pub async fn a_statement_has_every_posting(
     assert_eq!(statement(None, 10).await, all);
     assert_eq!(statement(None, 1).await, all[..1]);
     assert_eq!(statement(Some(3), 10).await, all[1..]);
+}
+
+/// A transfer is found by its id, and each side's statement names it and the other account.
+pub async fn a_transfer_is_found_and_stands_in_both_statements(
+    journal: &dyn Journal<Row>,
+    accounts: &dyn AccountRepository,
+) {
+    let (source, entry) = opening(1, holder(1), "10");
+    journal.append(&[entry]).await.unwrap();
+    let (target, entry) = opening(2, holder(1), "1");
+    journal.append(&[entry]).await.unwrap();
+    let id = TransferId::from_uuid(Uuid::from_u128(77));
+    assert_eq!(accounts.transfer(id).await.unwrap(), None);
+
+    let reference = daybook_accounts::Reference::new("rent").ok();
+    let amount = Amount::Text("2.50".to_owned());
+    let (sent, received) = source.transfer(&target, id, &amount, reference).unwrap();
+    for (account, event) in [(&source, &sent), (&target, &received)] {
+        let after = Account::evolve(Some(account.clone()), event).unwrap();
+        journal.append(&[account_entry(&after, event)]).await.unwrap();
+    }
+    let found = accounts.transfer(id).await.unwrap().unwrap();
+    assert_eq!((found.id, found.from, found.to), (id, source.id, target.id));
+    assert_eq!((found.amount.amount().as_str(), found.position.get()), ("2.50", 3));
+    assert_eq!(found.reference.as_deref(), Some("rent"));
+    assert_eq!(accounts.transfer(TransferId::from_uuid(source.id.uuid())).await.unwrap(), None);
+
+    for (account, other) in [(&source, &target), (&target, &source)] {
+        let page = StatementPage { account: account.id, before: None, limit: 10 };
+        let lines = accounts.statement(&page).await.unwrap();
+        let sides: Vec<_> = lines.iter().map(|line| line.transfer).collect();
+        let side = TransferSide { id, counter_account: other.id };
+        assert_eq!(sides, [Some(side), None]);
+    }
 }
 
 /// An order comes back as its events left it, and is listed newest first, by holder and status.

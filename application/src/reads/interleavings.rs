@@ -132,6 +132,13 @@ impl AccountRepository for InTurn<Stored> {
     async fn statement(&self, _: &StatementPage) -> Result<Vec<StatementEntry>, RepositoryError> {
         Ok(Vec::new())
     }
+
+    async fn transfer(
+        &self,
+        _: daybook_events::TransferId,
+    ) -> Result<Option<daybook_accounts::Transfer>, RepositoryError> {
+        Ok(None)
+    }
 }
 
 /// What all actors of a run share.

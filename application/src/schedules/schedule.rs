@@ -101,7 +101,9 @@ impl Schedule {
 
     /// The task of a tick: the same, whoever works it out.
     pub fn task_id(&self, tick: Timestamp) -> TaskId {
-        let name = format!("{} {tick}", self.name);
+        // A tick is a whole second, and its name has no fraction: ids that were made are kept.
+        let at = tick.to_string().replace(".000000Z", "Z");
+        let name = format!("{} {at}", self.name);
         TaskId::from_uuid(Uuid::new_v5(&SPACE, name.as_bytes()))
     }
 }
@@ -142,6 +144,8 @@ mod tests {
         let (one, other) = (schedule("30 3 * * *").unwrap(), schedule("0 * * * *").unwrap());
         let (tick, next) = (at("2026-11-25T03:30:00Z"), at("2026-11-26T03:30:00Z"));
         assert_eq!(one.task_id(tick), other.task_id(tick));
+        let made_before = Uuid::new_v5(&SPACE, b"nightly 2026-11-25T03:30:00Z");
+        assert_eq!(one.task_id(tick), TaskId::from_uuid(made_before));
         assert_ne!(one.task_id(tick), one.task_id(next));
         let renamed = Schedule { name: "daily".to_owned(), ..one.clone() };
         assert_ne!(one.task_id(tick), renamed.task_id(tick));

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_accounts::Email;
-use daybook_events::Lease;
+use daybook_events::{Lease, Line, TaskKind, is_control};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{TaskFailure, TaskHandler};
 use crate::{Mail, MailError, Mailer};
+
+/// What a mail is about, where it says so: one line, at most 200 characters.
+type Subject = Line<200>;
 
 /// Sends a mail. At least once: when the worker dies between sending and acknowledging, the mail
 /// is sent again, under the same Message-ID.
@@ -39,9 +43,30 @@ impl EmailHandler {
         Self { mailer }
     }
 
-    /// What is wrong with a payload; `None` where it can be sent.
+    /// Whether a task of this kind is a mail.
+    pub fn is_mail(kind: &TaskKind) -> bool {
+        kind.as_str() == TaskKind::SEND_EMAIL
+    }
+
+    /// To whom a task is a mail; `None` for another task, and for a mail that can't be sent.
+    pub(crate) fn recipient(kind: &TaskKind, payload: &RawValue) -> Option<Email> {
+        let mail = Self::is_mail(kind).then(|| Self::read(payload.get()))?.ok()?;
+        mail.to.parse().ok()
+    }
+
+    /// What is wrong with the payload of a new task; `None` where it can be sent. Tasks that were
+    /// taken before, and those of other programs, are only held to what no mail may have.
     pub fn fault(payload: &str) -> Option<String> {
-        Self::read(payload).err()
+        Self::check(payload).err()
+    }
+
+    fn check(payload: &str) -> Result<(), String> {
+        let EmailPayload { to, subject, .. } = Self::read(payload)?;
+        Email::new(&to).map_err(|error| format!("to is {error}"))?;
+        if !subject.is_empty() {
+            Subject::new(&subject).map_err(|error| format!("subject: {error}"))?;
+        }
+        Ok(())
     }
 
     fn read(payload: &str) -> Result<EmailPayload, String> {
@@ -53,12 +78,17 @@ impl EmailHandler {
         if !payload.starts_with('{') {
             return Err(shape());
         }
-        let payload: EmailPayload = serde_json::from_str(payload).map_err(|_| shape())?;
+        let mut payload: EmailPayload = serde_json::from_str(payload).map_err(|_| shape())?;
         if payload.to.parse::<Email>().is_err() {
             return Err("to is not an email address".to_owned());
         }
-        if payload.subject.chars().any(char::is_control) {
+        if payload.subject.chars().any(is_control) {
             return Err("subject must be one line".to_owned());
+        }
+        // SMTP knows a line's end as a pair, and neither half of it alone.
+        payload.text = payload.text.replace("\r\n", "\n").replace('\r', "\n");
+        if payload.text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+            return Err("text must have no control characters but line ends and tabs".to_owned());
         }
         Ok(payload)
     }
@@ -107,5 +137,52 @@ impl TaskHandler for TextHandler {
         tokio::time::sleep(self.duration).await;
         tracing::info!(task_id = %lease.task_id, "Done.");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mail_that_could_only_fail_or_mislead_is_refused() {
+        let fault = |more: serde_json::Value| {
+            let mut mail = json!({ "to": "ada@example.com", "subject": "Hello", "text": "Hi" });
+            mail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            EmailHandler::fault(&mail.to_string())
+        };
+        for good in [
+            json!({}),
+            json!({ "subject": "", "text": "" }),
+            json!({ "text": "two\r\nlines\rand\n\tmore" }),
+            json!({ "text": "שלום\u{2067}!" }),
+            json!({ "subject": "ü".repeat(200) }),
+        ] {
+            assert_eq!(fault(good.clone()), None, "{good}");
+        }
+        for bad in [
+            json!({ "subject": "x".repeat(20_000) }),
+            json!({ "subject": "a\u{2028}b" }),
+            json!({ "subject": "\u{202e}olleH" }),
+            json!({ "subject": "\u{200b}" }),
+            json!({ "subject": "a\r\nBcc: eve@example.com" }),
+            json!({ "text": "a\0b" }),
+            json!({ "text": "\u{1b}[2J" }),
+            json!({ "to": "Ada <ada@example.com>" }),
+            json!({ "to": "ada@example.com, eve@example.com" }),
+            json!({ "to": "ada@example.com\r\nRCPT TO:<eve@example.com>" }),
+            json!({ "to": "\u{200b}ada@example.com" }),
+            json!({ "to": format!("{}@example.com", "a".repeat(65)) }),
+        ] {
+            assert!(fault(bad.clone()).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lines_of_a_text_end_as_lines() {
+        let payload = json!({ "to": "ada@example.com", "text": "a\rb\r\nc\n\rd" }).to_string();
+        assert_eq!(EmailHandler::read(&payload).unwrap().text, "a\nb\nc\n\nd");
     }
 }

@@ -10,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{
     ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
+use daybook_application::MailPolicy;
 use daybook_events::{Message, Topic};
 use humantime::parse_duration;
 
@@ -179,6 +180,10 @@ pub(crate) struct ServeOptions {
     /// Holders (ids, separated by commas) who may see everything
     #[arg(long, env = "DAYBOOK_OPERATORS", value_delimiter = ',')]
     pub operators: Vec<String>,
+    /// Whom holders may send mail to: `own` (the address they registered with), `anyone`, or also
+    /// anyone at these domains: `example.com,example.org`. Operators may send it to anyone
+    #[arg(long, env = "DAYBOOK_MAIL_POLICY", default_value = "own", value_name = "POLICY")]
+    pub mail_policy: MailPolicy,
     /// How many connections there may be at a time
     #[arg(long, env = "DAYBOOK_CONNECTIONS", default_value = "16384")]
     pub connections: NonZeroUsize,

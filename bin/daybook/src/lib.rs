@@ -8,6 +8,7 @@ mod audit;
 mod cli;
 mod engines;
 mod health;
+mod one_line;
 mod programs;
 mod serve;
 mod signing_key;

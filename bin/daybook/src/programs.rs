@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{CommonOptions, EnqueueOptions, PublishOptions, SubscribeOptions, WorkOptions};
 use crate::engines::queue::{Queue, queue, rabbit_settings, worker};
 use crate::engines::{Bounds, Engines, connect_redis, database};
+use crate::one_line::Escape;
 use crate::serve::{RELAY, outside_relay};
 use crate::startup::{StartupError, StopSignal, say};
 use crate::system::{SystemClock, Uuids};
@@ -104,7 +105,7 @@ pub(crate) async fn publish(
         match commands.publish(None, options.topic.clone(), message, Request::default()).await {
             Ok(outcome) => {
                 last = outcome.position;
-                say(format_args!("Published: {text}"))?;
+                say(format_args!("Published: {}", Escape::Text.line(&text)))?;
             }
             Err(error) => {
                 unpublished += 1;
@@ -177,11 +178,16 @@ pub(crate) async fn subscribe(
     }
 }
 
+/// Prints a message on one line, whatever is in it: it may be anybody's.
+fn received(text: &str) -> Result<(), StartupError> {
+    say(format_args!("Received message: {}", Escape::Text.line(text)))
+}
+
 /// Prints every message that is heard, without end.
 async fn print_heard(mut messages: Messages) -> Result<(), StartupError> {
     while let Some(heard) = messages.next().await {
         match heard {
-            Heard::Message(text) => say(format_args!("Received message: {text}"))?,
+            Heard::Message(text) => received(&text)?,
             Heard::Missed => {
                 tracing::warn!(
                     "messages may have been missed; `subscribe --after` reads them from the log"
@@ -204,7 +210,7 @@ async fn print_messages(
                 for event in events {
                     position = event.position;
                     if let Ok(published) = event.data.read::<NotificationPublished>() {
-                        say(format_args!("Received message: {}", published.message.as_str()))?;
+                        received(published.message.as_str())?;
                     }
                 }
             }
@@ -254,7 +260,7 @@ pub(crate) async fn enqueue(
             history: Vec::new(),
         };
         port.enqueue(&[task]).await.map_err(failed)?;
-        say(format_args!("Enqueued: {text}"))?;
+        say(format_args!("Enqueued: {}", Escape::Text.line(&text)))?;
     }
     queue.close().await;
     if let Some(engines) = engines {

@@ -57,6 +57,7 @@ pub(crate) async fn serve(
     let reads = engines.reads(cache.clone().map(|cache| (cache, options.cache_ttl)));
     let bounds = Bounds { queue: options.queue, batch: options.batch, states: options.states };
     let (commands, appender) = engines.commands(reads.clone(), &bounds);
+    let commands = commands.with_mail_policy(options.mail_policy.clone());
     let new_tasks = appender.new_tasks();
     let _watch = engines.watch(Arc::clone(&new_tasks));
     let rabbit = rabbit_settings(&common.amqp, options.worker.tasks.get())?;

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{CommonOptions, LogFormat};
+use crate::one_line::{Escape, OneLine};
 
 /// Why Daybook does not start, or had to stop.
 #[derive(Debug, Error)]
@@ -73,9 +74,17 @@ pub(crate) fn log_to_stderr(options: &CommonOptions) -> Result<(), StartupError>
     let quiet = "amqprs=off,redis=off,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,hyper=warn";
     let filter = EnvFilter::try_new(format!("{quiet},{}", options.log));
     let filter = filter.map_err(|error| StartupError::Log(error.to_string()))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colours = io::stderr().is_terminal();
+    let escape = match options.log_format {
+        LogFormat::Text if colours => Escape::Coloured,
+        LogFormat::Text => Escape::Text,
+        LogFormat::Json => Escape::Json,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(OneLine::new(io::stderr, escape));
     match options.log_format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Text => log.with_ansi(colours).with_target(false).init(),
         LogFormat::Json => log.json().init(),
     }
     Ok(())

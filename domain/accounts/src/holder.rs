@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use daybook_events::{HolderId, Line, StreamId, Timestamp, event_payload};
+use daybook_events::{
+    HolderId, Line, StreamId, Timestamp, check_line, event_payload, is_ignorable,
+};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -67,6 +69,22 @@ pub struct Email {
 pub struct InvalidEmail;
 
 impl Email {
+    /// The most bytes an address may have: RFC 5321 has room for no longer one in its paths.
+    const MAX_BYTES: usize = 254;
+
+    /// Takes an address that is new here: one that mail can be sent to. Read with [`FromStr`], an
+    /// address may also be one that was taken before it was looked at so closely.
+    ///
+    /// # Errors
+    /// [`InvalidEmail`].
+    pub fn new(text: &str) -> Result<Self, InvalidEmail> {
+        let odd = |c: char| is_ignorable(c) || (!c.is_ascii() && c.is_whitespace());
+        if text.len() > Self::MAX_BYTES || check_line(text).is_err() || text.chars().any(odd) {
+            return Err(InvalidEmail);
+        }
+        text.parse()
+    }
+
     /// The address as it was given.
     pub fn as_str(&self) -> &str {
         &self.given
@@ -184,6 +202,27 @@ mod tests {
             "ada@localhost",
         ] {
             assert_eq!(text.parse::<Email>().map(|_| ()), Err(InvalidEmail), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_new_address_is_one_that_mail_can_be_sent_to() {
+        for text in ["ada@example.com", "\"ada lovelace\"@example.com", "ada@bücher.example"] {
+            assert!(Email::new(text).is_ok(), "{text}");
+        }
+        let long = format!("ada@{}.com", ["x".repeat(60).as_str(); 4].join("."));
+        assert!(Email::new(&format!("a{long}")).is_ok());
+        for text in [
+            &format!("{}{long}", "a".repeat(8)),
+            "a\u{200b}da@example.com",
+            "ada@exam\u{ad}ple.com",
+            "\u{202e}ada@example.com",
+            "ada\u{2028}@example.com",
+            "ada\u{3000}@example.com",
+            "\"ada\r\nBcc: eve@example.com\"@example.com",
+            "ada@example.com\0",
+        ] {
+            assert_eq!(Email::new(text).map(|_| ()), Err(InvalidEmail), "{text:?}");
         }
     }
 

@@ -34,7 +34,7 @@ pub use holder::{
 };
 pub use ports::{
     AccountPage, AccountRepository, HolderRepository, RepositoryError, StatementEntry,
-    StatementPage,
+    StatementPage, Transfer, TransferSide,
 };
 #[cfg(feature = "mock")]
 pub use ports::{MockAccountRepository, MockHolderRepository};

@@ -41,7 +41,7 @@ pub use task::{
     TaskRetried, TaskState,
 };
 pub use task_attempt::FailedAttempt;
-pub use text::{InvalidLine, Line};
+pub use text::{InvalidLine, Line, check_line, is_control, is_ignorable, turns_direction};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use unique::{InvalidUniqueKey, Unique, UniqueKey, UniqueTask};
 

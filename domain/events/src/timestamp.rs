@@ -9,7 +9,8 @@ use thiserror::Error;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-/// An instant: microseconds since 1970-01-01T00:00:00Z. As text it is RFC 3339 in UTC.
+/// An instant: microseconds since 1970-01-01T00:00:00Z. As text it is RFC 3339 in UTC, always with
+/// six digits of a second's fraction: all have one length, and sort as text as they do in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
@@ -66,11 +67,15 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)
-            .ok()
-            .and_then(|instant| instant.format(&Rfc3339).ok());
         // Outside the years 0 to 9999 there is no RFC 3339 text.
-        f.write_str(text.as_deref().unwrap_or("9999-12-31T23:59:59.999999Z"))
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)
+            .ok()
+            .filter(|at| (0..=9999).contains(&at.year()));
+        let Some(at) = at else { return f.write_str("9999-12-31T23:59:59.999999Z") };
+        let (year, month, day) = at.to_calendar_date();
+        let (hour, minute, second, micros) = at.to_hms_micro();
+        let month = u8::from(month);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
     }
 }
 
@@ -97,7 +102,32 @@ mod tests {
             let instant = Timestamp::from_micros(micros);
             assert_eq!(Timestamp::parse(&instant.to_string()), Ok(instant));
         }
-        assert_eq!(Timestamp::from_micros(1_000_000).to_string(), "1970-01-01T00:00:01Z");
+    }
+
+    #[test]
+    fn text_has_six_digits_whatever_the_fraction() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_000_000, "1970-01-01T00:00:01.000000Z"),
+            (1_500_000, "1970-01-01T00:00:01.500000Z"),
+            (10, "1970-01-01T00:00:00.000010Z"),
+            (-1, "1969-12-31T23:59:59.999999Z"),
+            (-62_167_219_200_000_000, "0000-01-01T00:00:00.000000Z"),
+            (i64::MAX, "9999-12-31T23:59:59.999999Z"),
+            (i64::MIN, "9999-12-31T23:59:59.999999Z"),
+        ] {
+            let instant = Timestamp::from_micros(micros);
+            assert_eq!(instant.to_string(), text);
+            assert_eq!(serde_json::to_string(&instant).unwrap(), format!("\"{text}\""));
+        }
+    }
+
+    #[test]
+    fn what_was_stored_with_fewer_digits_is_read() {
+        for text in ["1970-01-01T00:00:01.5Z", "1970-01-01T00:00:01.50Z"] {
+            let read: Timestamp = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+            assert_eq!(read, Timestamp::from_micros(1_500_000));
+        }
     }
 
     #[test]

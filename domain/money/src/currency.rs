@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
+use time::macros::date;
+use time::{Date, OffsetDateTime};
 
 /// A currency of ISO 4217 that money can be kept in.
 ///
@@ -13,12 +15,57 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Currency(iso_currency::Currency);
 
+/// Codes that ISO 4217 has withdrawn (list three of its maintenance agency, SIX, as of 2026-01-01;
+/// <https://www.six-group.com/en/products-services/financial-information/market-reference-data/data-standards.html>),
+/// and from which day on nothing new is kept in them. What is there already stays.
+///
+/// Codes that were withdrawn longer ago are not known at all.
+const WITHDRAWN: [(&str, Date); 5] = [
+    ("BGN", date!(2026 - 01 - 01)),
+    ("CUC", date!(2021 - 07 - 01)),
+    ("HRK", date!(2023 - 01 - 01)),
+    ("SLL", date!(2024 - 01 - 01)),
+    ("ZWL", date!(2024 - 09 - 01)),
+];
+
+/// Why nothing new can be kept in a currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotCurrent {
+    /// There is no such currency.
+    #[error(transparent)]
+    Unknown(#[from] UnknownCurrency),
+    /// It is no longer in use.
+    #[error("{code} was withdrawn from ISO 4217 on {since}")]
+    Withdrawn {
+        /// Its code.
+        code: &'static str,
+        /// The first day without it.
+        since: Date,
+    },
+}
+
 /// The text is not the upper-case three-letter code of a currency with a minor unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not an ISO 4217 currency code, such as EUR")]
 pub struct UnknownCurrency;
 
 impl Currency {
+    /// The currency with this code, for something new at an instant (seconds since 1970, UTC): one
+    /// that is on the active list of ISO 4217 on that day.
+    ///
+    /// # Errors
+    /// [`NotCurrent`].
+    pub fn current(code: &str, seconds: i64) -> Result<Self, NotCurrent> {
+        let currency: Self = code.parse()?;
+        let withdrawn = WITHDRAWN.into_iter().find(|(withdrawn, _)| *withdrawn == code);
+        match (withdrawn, OffsetDateTime::from_unix_timestamp(seconds)) {
+            (Some((code, since)), Ok(now)) if now.date() >= since => {
+                Err(NotCurrent::Withdrawn { code, since })
+            }
+            _ => Ok(currency),
+        }
+    }
+
     /// The currency's three-letter code, upper case.
     pub fn code(self) -> &'static str {
         self.0.code()
@@ -74,6 +121,59 @@ mod tests {
     fn knows_the_minor_units_of_iso_4217() {
         for (code, exponent) in [("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("USD", 2)] {
             assert_eq!(code.parse::<Currency>().unwrap().exponent(), exponent);
+        }
+    }
+
+    /// List one of ISO 4217 as of 2026-01-01, without the codes that have no minor unit.
+    const ACTIVE: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV \
+        BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP \
+        DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD \
+        IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA \
+        MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP \
+        PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL \
+        THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAD XAF \
+        XCD XCG XOF XPF YER ZAR ZMW ZWG";
+
+    fn at(day: Date) -> i64 {
+        day.midnight().assume_utc().unix_timestamp()
+    }
+
+    #[test]
+    fn the_active_list_is_that_of_iso_4217() {
+        let today = at(date!(2026 - 11 - 26));
+        let current: Vec<_> = ('A'..='Z')
+            .flat_map(|a| ('A'..='Z').map(move |b| (a, b)))
+            .flat_map(|(a, b)| ('A'..='Z').map(move |c| format!("{a}{b}{c}")))
+            .filter(|code| Currency::current(code, today).is_ok())
+            .collect();
+        assert_eq!(current, ACTIVE.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn minor_units_are_two_digits_but_for_these() {
+        let others = [
+            (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+            (3, "BHD IQD JOD KWD LYD OMR TND"),
+            (4, "CLF UYW"),
+        ];
+        for code in ACTIVE.split_whitespace() {
+            let other = others.iter().find(|(_, codes)| codes.contains(code));
+            let expected = other.map_or(2, |(exponent, _)| *exponent);
+            assert_eq!(code.parse::<Currency>().unwrap().exponent(), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_withdrawn_code_is_read_but_not_current_from_its_day_on() {
+        for (code, since) in WITHDRAWN {
+            assert!(code.parse::<Currency>().is_ok(), "{code}");
+            assert!(Currency::current(code, at(since) - 1).is_ok(), "{code}");
+            let refused = Err(NotCurrent::Withdrawn { code, since });
+            assert_eq!(Currency::current(code, at(since)), refused);
+        }
+        for code in ["ANG", "EEK", "VEF", "DEM", "STD", "MRO", "BYR", "ZWD"] {
+            let unknown = Err(NotCurrent::Unknown(UnknownCurrency));
+            assert_eq!(Currency::current(code, 0), unknown, "{code}");
         }
     }
 

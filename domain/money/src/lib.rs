@@ -14,5 +14,5 @@ mod decimal;
 mod money;
 
 pub use amount::{Amount, json_number_value, whole_number};
-pub use currency::{Currency, UnknownCurrency};
+pub use currency::{Currency, NotCurrent, UnknownCurrency};
 pub use money::{Money, MoneyError};

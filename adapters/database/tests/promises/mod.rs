@@ -53,6 +53,7 @@ macro_rules! every_promise {
             journal::a_task_is_discarded_unless_a_worker_has_it(database, queue, database);
             repositories::accounts_are_listed_oldest_first(database, database);
             repositories::a_statement_has_every_posting(database, database);
+            repositories::a_transfer_is_found_and_stands_in_both_statements(database, database);
             repositories::orders_come_back_and_are_listed_newest_first(database, database);
             task_queue::tasks_are_leased_once_and_in_time(queue, time);
             task_queue::a_task_for_no_particular_time_is_due_whatever_the_clock_says(queue, time);

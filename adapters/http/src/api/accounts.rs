@@ -2,6 +2,7 @@
 
 use daybook_accounts::{AccountId, AccountName, Reference, StatementEntry};
 use daybook_application::{AccountView, MoneyMovement, Outcome, Receipt, TransferRequest};
+use daybook_events::TransferId;
 use daybook_money::Currency;
 use poem::Request;
 use poem_openapi::OpenApi;
@@ -11,7 +12,7 @@ use super::{Context, Group, not_found, receipt, unexpected};
 use crate::auth::Bearer;
 use crate::body::Body;
 use crate::document::{
-    Account, AccountOpened, AccountPatch, MoneyRequest, Moved, NewAccount, StatementLine,
+    Account, AccountOpened, AccountPatch, MoneyRequest, Moved, NewAccount, StatementLine, Transfer,
     TransferMade, TransferWanted,
 };
 use crate::page;
@@ -66,8 +67,8 @@ impl AccountsApi {
     ) -> Result<Written<201, AccountOpened>, Failure<Making>> {
         let NewAccount { name, currency_code, initial_balance } = body.value;
         let name = account_name(&name)?;
-        let currency: Currency =
-            currency_code.parse().map_err(|error| Problem::field("currency_code", error))?;
+        let currency = Currency::current(&currency_code, self.0.clock.now().seconds())
+            .map_err(|error| Problem::field("currency_code", error))?;
         let initial_balance = initial_balance.map(|amount| amount.0);
         let balance = initial_balance.as_ref().map(request::value_of);
         // Nothing on it is the same however it is said.
@@ -214,6 +215,21 @@ impl AccountsApi {
         Ok(Written::new(&outcome, &TransferMade { transfer_id: id.uuid() }))
     }
 
+    /// A transfer
+    ///
+    /// One that is from or to an account of yours.
+    #[oai(path = "/transfers/:id", method = "get", operation_id = "getTransfer")]
+    async fn get_transfer(
+        &self,
+        caller: Bearer,
+        /// The transfer.
+        id: Path<PathId>,
+    ) -> Result<Json<Transfer>, Failure<Reading>> {
+        let id = id.0.0.map(TransferId::from_uuid).ok_or_else(not_found)?;
+        let transfer = self.0.queries.transfer(&caller.0, id).await?;
+        Ok(Json::of(&shown(transfer.ok_or_else(not_found)?)))
+    }
+
     /// The statement of an account
     ///
     /// Every change of its money, newest first, with the balance after it.
@@ -293,6 +309,20 @@ fn moved(outcome: &Outcome) -> Result<Written<201, Moved>, Problem> {
     Ok(Written::new(outcome, &moved))
 }
 
+fn shown(transfer: daybook_accounts::Transfer) -> Transfer {
+    Transfer {
+        transfer_id: transfer.id.uuid(),
+        from_account_id: transfer.from.uuid(),
+        to_account_id: transfer.to.uuid(),
+        amount: Decimal(transfer.amount.amount()),
+        currency_code: transfer.amount.currency().code().to_owned(),
+        timestamp: DateTime(transfer.timestamp.to_string()),
+        reference: transfer.reference,
+        entry_id: transfer.entry_id.uuid(),
+        position: Count(transfer.position.get()),
+    }
+}
+
 fn line(entry: StatementEntry) -> StatementLine {
     StatementLine {
         entry_id: entry.entry_id.uuid(),
@@ -303,5 +333,7 @@ fn line(entry: StatementEntry) -> StatementLine {
         timestamp: DateTime(entry.timestamp.to_string()),
         reference: entry.reference,
         order_id: entry.order_id,
+        transfer_id: entry.transfer.map(|side| side.id.uuid()),
+        counter_account_id: entry.transfer.map(|side| side.counter_account.uuid()),
     }
 }

@@ -35,7 +35,7 @@ impl HoldersApi {
     ) -> Result<Written<201, Token>, Failure<Registering>> {
         let NewHolder { email, password, full_name } = body.value;
         let registration = Registration {
-            email: email.parse::<Email>().map_err(|error| Problem::field("email", error))?,
+            email: Email::new(&email).map_err(|error| Problem::field("email", error))?,
             password: Password::new(&password)
                 .map_err(|error| Problem::field("password", error))?,
             full_name: full_name

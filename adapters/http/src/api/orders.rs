@@ -1,6 +1,7 @@
 //! Orders, and paying them.
 
 use daybook_application::{NewOrder as Wanted, OrderView, Receipt};
+use daybook_events::Timestamp;
 use daybook_money::Currency;
 use daybook_orders::{Contents, LineName, OrderId, Reason, RequestedLine};
 use poem::Request;
@@ -69,7 +70,8 @@ impl OrdersApi {
         key: Header<Option<Key>>,
         body: MaybeBody<NewOrder>,
     ) -> Result<Written<201, OrderCreated>, Failure<Making>> {
-        let contents = body.value.map(contents).transpose()?;
+        let now = self.0.clock.now();
+        let contents = body.value.map(|order| contents(order, now)).transpose()?;
         let understood = contents.as_ref().map(|contents| (contents.lines(), contents.total()));
         let request = request::of(request, key.0.as_ref(), "createOrder", &understood);
         let outcome = self.0.commands.create_order(&caller.0, Wanted { contents }, request).await?;
@@ -192,10 +194,10 @@ const fn stored_status(status: OrderStatus) -> daybook_orders::OrderStatus {
     }
 }
 
-fn contents(order: NewOrder) -> Result<Contents, Problem> {
+fn contents(order: NewOrder, now: Timestamp) -> Result<Contents, Problem> {
     let NewOrder { currency_code: code, lines } = order;
-    let currency: Currency =
-        code.parse().map_err(|error| Problem::field("currency_code", error))?;
+    let currency = Currency::current(&code, now.seconds())
+        .map_err(|error| Problem::field("currency_code", error))?;
     let lines = lines.into_iter().enumerate().map(|(index, line)| {
         let name = LineName::new(&line.name)
             .map_err(|error| Problem::field(&format!("line {}: name", index + 1), error));

@@ -15,7 +15,7 @@ use crate::auth::Bearer;
 use crate::body::Body;
 use crate::document::{NewTask, Task, TaskAccepted, TaskState};
 use crate::page;
-use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading};
+use crate::problem::{Changing, Enqueuing, Failure, Listing, Problem, Reading, Retrying};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{Count, Key, Limit, PathId};
@@ -36,7 +36,8 @@ impl TasksApi {
     /// longer pause, and is dead after the last attempt. A kind that no worker knows is dead at once.
     ///
     /// A mail is sent at least once as well: when a worker dies between sending and noting it, the
-    /// mail is sent again, under the same Message-ID.
+    /// mail is sent again, under the same Message-ID. You may send it to the address you registered
+    /// with; to others where the mail policy of the service allows it.
     #[oai(path = "/tasks", method = "post", operation_id = "enqueueTask")]
     async fn enqueue(
         &self,
@@ -46,7 +47,7 @@ impl TasksApi {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Key>>,
         body: Body<NewTask>,
-    ) -> Result<Written<202, TaskAccepted>, Failure<Making>> {
+    ) -> Result<Written<202, TaskAccepted>, Failure<Enqueuing>> {
         let task = read_task(body.value)?;
         let request = request::of(request, key.0.as_ref(), "enqueueTask", &understood(&task));
         let outcome = self.0.commands.request_task(&caller.0, task, request).await?;
@@ -115,7 +116,7 @@ impl TasksApi {
         /// Makes the request safe to repeat: the same key has one outcome.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<Key>>,
-    ) -> Result<Written<202, TaskAccepted>, Failure<Changing>> {
+    ) -> Result<Written<202, TaskAccepted>, Failure<Retrying>> {
         let id = task_id(&id)?;
         let request = request::of(request, key.0.as_ref(), "retryTask", &id);
         let outcome = self.0.commands.retry_task(&caller.0, id, request).await?;

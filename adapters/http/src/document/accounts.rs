@@ -191,6 +191,48 @@ impl Example for TransferMade {
     }
 }
 
+/// A transfer.
+#[derive(Debug, Serialize, Object)]
+#[oai(example)]
+pub(crate) struct Transfer {
+    /// Names the transfer.
+    pub transfer_id: Uuid,
+    /// Where the money came from.
+    pub from_account_id: Uuid,
+    /// Where it went.
+    pub to_account_id: Uuid,
+    /// How much.
+    pub amount: Decimal,
+    /// The currency of both accounts.
+    pub currency_code: String,
+    /// When.
+    pub timestamp: DateTime,
+    /// The note it was made with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub reference: Option<String>,
+    /// Names the entry of the journal.
+    pub entry_id: Uuid,
+    /// Where in the log the first of its events stands.
+    pub position: Count,
+}
+
+impl Example for Transfer {
+    fn example() -> Self {
+        Self {
+            transfer_id: EXAMPLE_ID,
+            from_account_id: EXAMPLE_ID,
+            to_account_id: Uuid::from_u128(0x019a_2f60_9d02_7b3c_8f11_5e6d_7c8b_9a00),
+            amount: decimal("40.00"),
+            currency_code: "EUR".to_owned(),
+            timestamp: time(),
+            reference: Some("rent".to_owned()),
+            entry_id: EXAMPLE_ID,
+            position: Count(7),
+        }
+    }
+}
+
 /// A line of a statement.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
@@ -217,6 +259,14 @@ pub(crate) struct StatementLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub order_id: Option<Uuid>,
+    /// The transfer it is one side of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub transfer_id: Option<Uuid>,
+    /// The account on the other side of the transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub counter_account_id: Option<Uuid>,
 }
 
 impl Example for StatementLine {
@@ -230,6 +280,8 @@ impl Example for StatementLine {
             timestamp: time(),
             reference: Some("wages".to_owned()),
             order_id: None,
+            transfer_id: None,
+            counter_account_id: None,
         }
     }
 }

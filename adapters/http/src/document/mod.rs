@@ -8,7 +8,7 @@ mod orders;
 mod tasks;
 
 pub(crate) use accounts::{
-    Account, AccountOpened, AccountPatch, MoneyRequest, Moved, NewAccount, StatementLine,
+    Account, AccountOpened, AccountPatch, MoneyRequest, Moved, NewAccount, StatementLine, Transfer,
     TransferMade, TransferWanted,
 };
 pub(crate) use events::{Event, NewNotification, Notification};

@@ -193,6 +193,13 @@ impl AccountRepository for FakeAccounts {
     async fn statement(&self, _: &StatementPage) -> Result<Vec<StatementEntry>, RepositoryError> {
         Ok(Vec::new())
     }
+
+    async fn transfer(
+        &self,
+        _: daybook_events::TransferId,
+    ) -> Result<Option<daybook_accounts::Transfer>, RepositoryError> {
+        Ok(None)
+    }
 }
 
 struct Setting {

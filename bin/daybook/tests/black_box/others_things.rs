@@ -37,6 +37,11 @@ fn what_is_anothers_is_as_if_it_were_not_there() {
     let order = ada.post("/orders", &order).written(201).text("order_id");
     let task = json!({ "kind": "no_such_kind", "payload": null });
     let task = ada.post("/tasks", &task).written(202).text("task_id");
+    let savings = ada.open_account("Savings", "EUR", &json!("0"));
+    let transfer =
+        json!({ "from_account_id": account, "to_account_id": savings, "amount": "1.00" });
+    let transfer = ada.post("/transfers", &transfer).written(201).text("transfer_id");
+    ada.get(&format!("/transfers/{transfer}")).expect(200);
     // A cached thing is nobody else's either.
     ada.get(&format!("/accounts/{account}")).expect(200);
     ada.get(&format!("/orders/{order}")).expect(200);
@@ -57,6 +62,7 @@ fn what_is_anothers_is_as_if_it_were_not_there() {
         ("POST", "/accounts/{id}/deposits", Some(&amount), &account),
         ("POST", "/accounts/{id}/withdrawals", Some(&amount), &account),
         ("GET", "/accounts/{id}/entries", None, &account),
+        ("GET", "/transfers/{id}", None, &transfer),
         ("POST", "/transfers", Some(&from), &account),
         ("POST", "/transfers", Some(&to), &account),
         ("POST", &*format!("/orders/{my_order}/pay"), Some(&pay), &account),
@@ -75,5 +81,5 @@ fn what_is_anothers_is_as_if_it_were_not_there() {
     let own: Vec<_> = bob.events().iter().map(|event| event["type"].clone()).collect();
     assert_eq!(own, ["HolderRegistered", "AccountOpened", "OrderCreated"]);
     assert_eq!(ada.events(), before);
-    assert_eq!(ada.balance(&account), "50.00");
+    assert_eq!(ada.balance(&account), "49.00");
 }

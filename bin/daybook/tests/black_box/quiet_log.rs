@@ -25,7 +25,7 @@ fn no_secret_and_nothing_personal_reaches_the_log() {
     ada.get("/me").expect(200);
     ada.post("/accounts", &json!({ "name": "Private savings", "currency_code": "???" }))
         .problem(400);
-    let mail = json!({ "to": "bob.private@example.com", "subject": "Private subject", "text": "Private text" });
+    let mail = json!({ "to": "ada.private@example.com", "subject": "Private subject", "text": "Private text" });
     let task = ada
         .post("/tasks", &json!({ "kind": "send_email", "payload": mail }))
         .written(202)

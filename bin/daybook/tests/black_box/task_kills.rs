@@ -31,7 +31,7 @@ impl Setting {
     }
 
     fn send(&self) -> String {
-        let mail = json!({ "to": "grace@example.com", "subject": "Hello", "text": "How are you?" });
+        let mail = json!({ "to": "ada@example.com", "subject": "Hello", "text": "How are you?" });
         let task = json!({ "kind": "send_email", "payload": mail });
         self.client.post("/tasks", &task).written(202).text("task_id")
     }

@@ -111,7 +111,7 @@ fn a_mail_is_written_to_the_log_where_no_server_is_configured() {
     let folder = Folder::new();
     let server = quick(&folder);
     let client = server.register("ada@example.com");
-    let mail = json!({ "to": "grace@example.com", "subject": "Hello", "text": "How are you?" });
+    let mail = json!({ "to": "ada@example.com", "subject": "Hello", "text": "How are you?" });
     let task = json!({ "kind": "send_email", "payload": mail });
     let id = client.post("/tasks", &task).written(202).text("task_id");
     assert_eq!(wait_for(&client, &id, &["done", "dead"])["state"], "done");
@@ -236,7 +236,7 @@ fn of_a_kind_with_a_limit_no_more_are_done_at_a_time_and_others_go_on() {
     }
     let running = || client.pages("/tasks?state=running").0.len();
     eventually("each process has one", || (running() == processes).then_some(()));
-    let mail = json!({ "kind": "send_email", "payload": { "to": "grace@example.com" } });
+    let mail = json!({ "kind": "send_email", "payload": { "to": "ada@example.com" } });
     let mail = client.post("/tasks", &mail).written(202).text("task_id");
     wait_for(&client, &mail, &["done"]);
     assert_eq!(running(), processes);

@@ -27,8 +27,12 @@ mod known_programs;
 #[path = "../black_box/known_routes.rs"]
 mod known_routes;
 mod lost_waits;
+#[path = "../black_box/mail_policy.rs"]
+mod mail_policy;
 #[path = "../black_box/metrics.rs"]
 mod metrics;
+#[path = "../black_box/odd_texts.rs"]
+mod odd_texts;
 #[path = "../black_box/operators.rs"]
 mod operators;
 mod others;
@@ -52,6 +56,8 @@ mod task_kills;
 mod tasks;
 #[path = "../black_box/tokens.rs"]
 mod tokens;
+#[path = "../black_box/transfers.rs"]
+mod transfers;
 #[path = "../black_box/verify.rs"]
 mod verify;
 #[path = "../black_box/walkthrough.rs"]

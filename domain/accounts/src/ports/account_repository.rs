@@ -1,11 +1,11 @@
 //! The port to accounts and their statements.
 
 use async_trait::async_trait;
-use daybook_events::{EntryId, HolderId, Position, Timestamp};
+use daybook_events::{EntryId, HolderId, Position, Timestamp, TransferId};
 use daybook_money::Money;
 use uuid::Uuid;
 
-use crate::{Account, AccountId, RepositoryError};
+use crate::{Account, AccountEvent, AccountId, RepositoryError};
 
 /// Finds accounts: the read model that is written together with the events.
 ///
@@ -32,6 +32,12 @@ pub trait AccountRepository: Send + Sync {
     /// [`RepositoryError`].
     async fn statement(&self, page: &StatementPage)
     -> Result<Vec<StatementEntry>, RepositoryError>;
+
+    /// A transfer, whoever's and whenever it was made; `None` where there is no such.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    async fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, RepositoryError>;
 }
 
 /// Which accounts to list.
@@ -75,4 +81,51 @@ pub struct StatementEntry {
     pub reference: Option<String>,
     /// The order it was for.
     pub order_id: Option<Uuid>,
+    /// The transfer it is one side of.
+    pub transfer: Option<TransferSide>,
+}
+
+/// One side of a transfer, as its account sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferSide {
+    /// The transfer.
+    pub id: TransferId,
+    /// The account on the other side.
+    pub counter_account: AccountId,
+}
+
+impl TransferSide {
+    /// What an event says of a transfer, where it is one of one.
+    pub const fn of(event: &AccountEvent) -> Option<Self> {
+        match event {
+            AccountEvent::TransferSent(sent) => {
+                Some(Self { id: sent.transfer_id, counter_account: sent.to_account_id })
+            }
+            AccountEvent::TransferReceived(received) => {
+                Some(Self { id: received.transfer_id, counter_account: received.from_account_id })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A transfer that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Names the transfer.
+    pub id: TransferId,
+    /// Where the money came from.
+    pub from: AccountId,
+    /// Where it went.
+    pub to: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// What the caller noted.
+    pub reference: Option<String>,
+    /// The journal's entry.
+    pub entry_id: EntryId,
+    /// The position of its first event.
+    pub position: Position,
+    /// When.
+    pub timestamp: Timestamp,
 }

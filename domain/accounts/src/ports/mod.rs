@@ -3,7 +3,9 @@
 mod account_repository;
 mod holder_repository;
 
-pub use account_repository::{AccountPage, AccountRepository, StatementEntry, StatementPage};
+pub use account_repository::{
+    AccountPage, AccountRepository, StatementEntry, StatementPage, Transfer, TransferSide,
+};
 pub use holder_repository::HolderRepository;
 
 #[cfg(feature = "mock")]
