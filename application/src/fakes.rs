@@ -81,6 +81,10 @@ impl FakeClock {
     pub(crate) fn at(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.micros()))
     }
+
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.0.store(now.micros(), Ordering::Relaxed);
+    }
 }
 
 impl Clock for FakeClock {
