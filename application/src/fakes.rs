@@ -315,6 +315,10 @@ impl Journal<Row> for FakeStore {
         }
     }
 
+    async fn check(&self) -> Result<(), JournalError> {
+        self.readable()
+    }
+
     async fn find_entries(
         &self,
         entries: &[EntryId],

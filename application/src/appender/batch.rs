@@ -282,6 +282,9 @@ impl Batcher {
                     answers.push((one.waiting, Err(CommandError::Contended)));
                 }
                 EntryOutcome::Conflict => again.push(one.waiting),
+                EntryOutcome::Refused(reason) => {
+                    answers.push((one.waiting, Err(CommandError::Refused(reason))));
+                }
             }
         }
         self.tail.push(committed);
@@ -320,7 +323,7 @@ impl Batcher {
                         self.tell_of(states.get(key), is_replay || spoilt.contains(key)).boxed()
                     }));
                 }
-                EntryOutcome::Conflict => {}
+                EntryOutcome::Conflict | EntryOutcome::Refused(_) => {}
             }
         }
         stream::iter(news).buffer_unordered(TOLD_AT_ONCE).collect::<()>().await;

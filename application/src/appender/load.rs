@@ -151,7 +151,9 @@ async fn among_equals(ports: &Ports, task: &Task) -> Result<Option<AmongEquals>,
 impl From<JournalError> for CommandError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Unavailable(detail) => Self::Unavailable(detail),
+            JournalError::Unavailable(detail) | JournalError::ReadOnly(detail) => {
+                Self::Unavailable(detail)
+            }
             JournalError::Unknown(detail) => Self::OutcomeUnknown(detail),
             JournalError::Corrupt(detail) => Self::Corrupt(detail),
         }
