@@ -172,6 +172,9 @@ pub enum CommandError {
     /// The journal was lost at the wrong moment: it may have happened, or not.
     #[error("the outcome is unknown: {0}")]
     OutcomeUnknown(String),
+    /// The journal would not write it, alone: nothing happened, and it would be so again.
+    #[error("the journal refused an entry: {0}")]
+    Refused(String),
     /// What is stored contradicts itself.
     #[error("stored state is damaged: {0}")]
     Corrupt(String),

@@ -86,6 +86,10 @@ impl FakeClock {
     pub(crate) fn at(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.micros()))
     }
+
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.0.store(now.micros(), Ordering::Relaxed);
+    }
 }
 
 impl Clock for FakeClock {
@@ -314,6 +318,10 @@ impl Journal<Row> for FakeStore {
                 Err(JournalError::Unknown("cut off".to_owned()))
             }
         }
+    }
+
+    async fn check(&self) -> Result<(), JournalError> {
+        self.readable()
     }
 
     async fn find_entries(

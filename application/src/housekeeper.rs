@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_events::{Clock, Journal, TaskRepository};
+use daybook_events::{
+    Clock, EventFilter, Journal, JournalError, Position, TaskRepository, Timestamp,
+};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Row;
@@ -13,6 +16,11 @@ const EVERY: Duration = Duration::from_mins(10);
 const AT_ONCE: u32 = 1_000;
 
 /// Forgets, now and then, a bounded number at a time. Events are never forgotten, and nor are dead tasks.
+///
+/// A clock that jumps ahead makes nothing old: how much time has passed is counted from where the log was
+/// when this began, by a clock that can't be set. So what is kept may be kept longer, by as much as nothing
+/// was written before that, and is not forgotten sooner than by the time that has passed. What was
+/// written while the clock was ahead is kept as much longer.
 pub struct Housekeeper {
     journal: Arc<dyn Journal<Row>>,
     tasks: Arc<dyn TaskRepository>,
@@ -41,11 +49,12 @@ impl Housekeeper {
 
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        let mut began = self.begin().await.ok();
         loop {
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
                 return;
             }
-            if let Err(error) = self.sweep().await {
+            if let Err(error) = self.sweep_since(&mut began).await {
                 tracing::warn!(
                     error,
                     "old outcomes and tasks were not forgotten; it is tried again later"
@@ -59,7 +68,16 @@ impl Housekeeper {
     /// # Errors
     /// What went wrong.
     pub async fn sweep(&self) -> Result<(), String> {
-        let now = self.clock.now();
+        self.sweep_since(&mut None).await
+    }
+
+    /// The same by one who sweeps again and again, and began then.
+    async fn sweep_since(&self, began: &mut Option<Began>) -> Result<(), String> {
+        let began = match began {
+            Some(began) => began,
+            None => began.insert(self.begin().await.map_err(|error| error.to_string())?),
+        };
+        let now = self.clock.now().min(began.at.plus(began.when.elapsed()));
         while self
             .journal
             .forget_outcomes(now.minus(self.keep_outcomes), AT_ONCE)
@@ -76,4 +94,22 @@ impl Housekeeper {
         {}
         Ok(())
     }
+
+    /// Now, by the clock, or by the last event where that is earlier.
+    async fn begin(&self) -> Result<Began, JournalError> {
+        let head = self.journal.head().await?;
+        let before = Position::new(head.get().saturating_sub(1));
+        let last = self.journal.read(&EventFilter::All, before, 1).await?;
+        let (now, last) = (self.clock.now(), last.last().map(|event| event.timestamp));
+        Ok(Began { at: last.map_or(now, |last| now.min(last)), when: Instant::now() })
+    }
 }
+
+/// When the counting of time began.
+struct Began {
+    at: Timestamp,
+    when: Instant,
+}
+
+#[cfg(test)]
+mod tests;

@@ -288,13 +288,12 @@ impl Queries {
         Ok(self.tasks.list(&TaskPage { owner, state, after: after.map(TaskCursor), limit }).await?)
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes what is written.
     ///
     /// # Errors
-    /// [`QueryError`].
-    pub async fn ready(&self) -> Result<(), QueryError> {
-        self.journal.head().await?;
-        Ok(())
+    /// [`JournalError::ReadOnly`] where it only answers.
+    pub async fn ready(&self) -> Result<(), JournalError> {
+        self.journal.check().await
     }
 }
 
@@ -328,9 +327,9 @@ impl From<QueueError> for QueryError {
 impl From<JournalError> for QueryError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Unavailable(detail) | JournalError::Unknown(detail) => {
-                Self::Unavailable(detail)
-            }
+            JournalError::Unavailable(detail)
+            | JournalError::ReadOnly(detail)
+            | JournalError::Unknown(detail) => Self::Unavailable(detail),
             JournalError::Corrupt(detail) => Self::Corrupt(detail),
         }
     }

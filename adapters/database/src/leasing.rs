@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daybook_events::{FailedAttempt, Priority, Room, TaskState, Timestamp};
+use daybook_events::{FailedAttempt, Lease, Priority, Room, TaskState, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, SimpleExpr};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -12,20 +12,21 @@ use uuid::Uuid;
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
-use crate::task_rows::{attempts, priority_number, restore_history, stored_history};
+use crate::task_rows::{attempts, leased, priority_number, restore_history, stored_history};
 
 /// What the history says of an attempt that nobody ended.
 const LOST: &str = "the worker was not heard of any more";
 
 /// Leases what there is room for: first what was abandoned, then what waits, by turns of the
-/// priorities from `first_turn` on. Answers the tasks as they were before, in that order.
+/// priorities from `first_turn` on, in that order. What can't be read is dead, and stands in no
+/// other's way.
 pub(crate) async fn lease(
     transaction: &DatabaseTransaction,
     room: Room,
     first_turn: u64,
     now: Timestamp,
     term: Duration,
-) -> Result<Vec<Model>, Fault> {
+) -> Result<Vec<Lease>, Fault> {
     let mut taking = Taking { transaction, room, taken: Vec::new() };
     let all = taking.room.tasks();
     taking.take(is_abandoned(now), all).await?;
@@ -52,8 +53,18 @@ pub(crate) async fn lease(
     if left > 0 {
         taking.take(is_ahead(now), left).await?;
     }
-    lease_rows(transaction, &taking.taken, now.plus(term)).await?;
-    Ok(taking.taken)
+    let mut leases = Vec::with_capacity(taking.taken.len());
+    for row in taking.taken {
+        let id = row.id;
+        match leased(row) {
+            Ok(lease) => leases.push(lease),
+            Err(Fault::Corrupt(reason)) => bury_unreadable(transaction, id, &reason, now).await?,
+            Err(other) => return Err(other),
+        }
+    }
+    let ids = leases.iter().map(|lease| lease.task_id.uuid());
+    lease_rows(transaction, ids, now.plus(term)).await?;
+    Ok(leases)
 }
 
 /// How many of the next tasks are looked for among each priority first.
@@ -95,11 +106,12 @@ impl Taking<'_> {
                 .await?;
             let found = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             for row in rows {
-                // A kind may have got full by the rows before.
-                if self.room.take(&row.kind.parse().map_err(Fault::corrupt)?) {
-                    self.taken.push(row);
-                    count += 1;
+                // A kind may have got full by the rows before. One that can't be read needs no room.
+                if row.kind.parse().is_ok_and(|kind| !self.room.take(&kind)) {
+                    continue;
                 }
+                self.taken.push(row);
+                count += 1;
             }
             if found < asked {
                 break;
@@ -140,8 +152,12 @@ pub(crate) async fn note_lost(
     row: &mut Model,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let lost = FailedAttempt::new(attempts(row.attempts)?, now, LOST);
-    row.history = stored_history(&lost.added_to(&restore_history(&row.history)?))?;
+    // What can't be read is found to be so when it is leased.
+    let (Ok(attempts), Ok(history)) = (attempts(row.attempts), restore_history(&row.history))
+    else {
+        return Ok(());
+    };
+    row.history = stored_history(&FailedAttempt::new(attempts, now, LOST).added_to(&history))?;
     Entity::update_many()
         .col_expr(Column::History, Expr::value(row.history.as_str()))
         .filter(Column::Id.eq(row.id))
@@ -150,13 +166,33 @@ pub(crate) async fn note_lost(
     Ok(())
 }
 
-/// Notes the leases of these rows.
+/// Takes a task off the queue that nobody can do, as its row can't be read.
+pub(crate) async fn bury_unreadable(
+    transaction: &DatabaseTransaction,
+    id: Uuid,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    tracing::error!(task = %id, reason, "a task can't be read; it is dead");
+    let error = format!("its row can't be read: {reason}");
+    Entity::update_many()
+        .col_expr(Column::State, Expr::value(TaskState::Dead.as_str()))
+        .col_expr(Column::LastError, Expr::value(error))
+        .col_expr(Column::FinishedAt, Expr::value(now.micros()))
+        .col_expr(Column::LeaseUntil, Expr::value(Option::<i64>::None))
+        .filter(Column::Id.eq(id))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Notes the leases of the rows with these ids.
 pub(crate) async fn lease_rows(
     transaction: &DatabaseTransaction,
-    rows: impl IntoIterator<Item = &Model>,
+    ids: impl IntoIterator<Item = Uuid>,
     until: Timestamp,
 ) -> Result<(), Fault> {
-    let ids: Vec<_> = rows.into_iter().map(|row| row.id).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
     if ids.is_empty() {
         return Ok(());
     }

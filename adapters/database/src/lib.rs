@@ -14,6 +14,7 @@ mod accounts;
 mod books;
 mod completions;
 mod database;
+mod diagnosis;
 mod entities;
 mod error;
 mod holders;

@@ -15,7 +15,7 @@ use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
 use crate::journal::{TASKS, task_values};
-use crate::leasing::{lease_rows, note_lost};
+use crate::leasing::{bury_unreadable, lease_rows, note_lost};
 use crate::task_rows::leased;
 use crate::tasks::DatabaseQueue;
 
@@ -31,30 +31,43 @@ impl TaskRecords for DatabaseQueue {
                 let id = task.id.uuid();
                 let row =
                     known.get_mut(&id).ok_or_else(|| Fault::corrupt("a task was not recorded"))?;
-                let verdict = match refusal(row, now)? {
-                    _ if taken.contains(&id) => Claimed::NotBefore(now.plus(term)),
-                    Some(refusal) => refusal,
-                    None => {
-                        if row.state == TaskState::Running.as_str() {
-                            note_lost(&transaction, row, now).await?;
-                        }
-                        taken.insert(id);
-                        Claimed::Leased(leased(row.clone())?)
+                if taken.contains(&id) {
+                    verdicts.push(Claimed::NotBefore(now.plus(term)));
+                    continue;
+                }
+                verdicts.push(match claim_row(&transaction, row, now).await {
+                    // Nobody can do it, and others are claimed with it.
+                    Err(Fault::Corrupt(reason)) => {
+                        bury_unreadable(&transaction, id, &reason, now).await?;
+                        Claimed::Finished
                     }
-                };
-                verdicts.push(verdict);
+                    verdict => verdict?,
+                });
+                if let Some(Claimed::Leased(_)) = verdicts.last() {
+                    taken.insert(id);
+                }
             }
-            lease_rows(
-                &transaction,
-                known.values().filter(|row| taken.contains(&row.id)),
-                now.plus(term),
-            )
-            .await?;
+            lease_rows(&transaction, taken, now.plus(term)).await?;
             transaction.commit().await?;
             Ok::<_, Fault>(verdicts)
         });
         Ok(claimed.await?)
     }
+}
+
+/// The lease of a row, if it can be leased.
+async fn claim_row(
+    transaction: &DatabaseTransaction,
+    row: &mut Model,
+    now: Timestamp,
+) -> Result<Claimed, Fault> {
+    if let Some(refusal) = refusal(row, now)? {
+        return Ok(refusal);
+    }
+    if row.state == TaskState::Running.as_str() {
+        note_lost(transaction, row, now).await?;
+    }
+    Ok(Claimed::Leased(leased(row.clone())?))
 }
 
 /// The rows of claimed tasks, locked; those that are not known are recorded first.

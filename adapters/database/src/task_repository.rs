@@ -10,7 +10,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySel
 use uuid::Uuid;
 
 use crate::Database;
-use crate::entities::task::{Column, Entity};
+use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
 use crate::leasing::is_abandoned;
@@ -26,7 +26,7 @@ impl TaskRepository for Database {
     async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError> {
         let ids = padded(ids.iter().map(|id| id.uuid()).collect());
         let found = Entity::find().filter(Column::Id.is_in(ids)).all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+        Ok(readable(found.map_err(Fault::from)?))
     }
 
     async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError> {
@@ -40,7 +40,7 @@ impl TaskRepository for Database {
             .limit(u64::from(limit))
             .all(&self.readers)
             .await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+        Ok(readable(found.map_err(Fault::from)?))
     }
 
     async fn find_unique(
@@ -100,4 +100,15 @@ impl TaskRepository for Database {
         });
         Ok(forgotten.await.map_err(Fault::from)?)
     }
+}
+
+/// Those of the tasks that can be read: the others are not to hold them up.
+fn readable(rows: Vec<Model>) -> Vec<Task> {
+    let read = |row: Model| {
+        let id = row.id;
+        restore(row)
+            .inspect_err(|fault| tracing::error!(task = %id, ?fault, "a task can't be read"))
+            .ok()
+    };
+    rows.into_iter().filter_map(read).collect()
 }

@@ -19,7 +19,7 @@ use crate::entities::task::{Column, Entity};
 use crate::error::Fault;
 use crate::journal::{TASKS, task_values};
 use crate::leasing::{self, has_room, is_abandoned, is_ahead, is_waiting};
-use crate::task_rows::{leased, stored_history};
+use crate::task_rows::stored_history;
 
 /// A queue in the database.
 #[derive(Clone)]
@@ -105,14 +105,14 @@ impl TaskQueue for DatabaseQueue {
         let leased_now = self.database.writer.bounded(async {
             let transaction = self.database.begin().await?;
             let first_turn = self.turns.load(Ordering::Relaxed);
-            let tasks = leasing::lease(&transaction, room.clone(), first_turn, now, term).await?;
+            let leases = leasing::lease(&transaction, room.clone(), first_turn, now, term).await?;
             transaction.commit().await?;
-            Ok::<_, Fault>(tasks)
+            Ok::<_, Fault>(leases)
         });
-        let tasks = leased_now.await?;
-        let taken = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+        let leases = leased_now.await?;
+        let taken = u64::try_from(leases.len()).unwrap_or(u64::MAX);
         self.turns.fetch_add(taken, Ordering::Relaxed);
-        Ok(tasks.into_iter().map(leased).collect::<Result<_, _>>()?)
+        Ok(leases)
     }
 
     async fn extend(

@@ -6,13 +6,23 @@
     reason = "a test may stop at the first surprise"
 )]
 
+use std::collections::HashSet;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use daybook_application::contract::sample::event_on;
-use daybook_database::{Database, DatabaseSettings, Migrate, PostgresSettings};
-use daybook_events::{Election, EntryOutcome, EventFilter, Journal, JournalError, Position};
+use daybook_application::contract::task_queue::ManualClock;
+use daybook_database::{
+    Database, DatabaseQueue, DatabaseSettings, Heard, Migrate, PostgresSettings,
+};
+use daybook_events::{
+    Election, EntryOutcome, EventFilter, Journal, JournalError, NewTask, Position, Priority,
+    TaskId, TaskKind, TaskQueue, Timestamp,
+};
 use daybook_services::{Postgres, Proxy};
+use uuid::Uuid;
 
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Nothing may take longer: the statement's time, the allowance for a server that is silent, and
@@ -44,7 +54,7 @@ async fn append_at_last(database: &Database, name: &str) {
                 assert!(matches!(outcomes[0], EntryOutcome::Committed { .. }), "{outcomes:?}");
                 return;
             }
-            Err(JournalError::Unavailable(_)) => {}
+            Err(JournalError::Unavailable(_) | JournalError::ReadOnly(_)) => {}
             Err(JournalError::Unknown(_)) => {
                 let found = within(BOUND, name, database.find_entries(&[entry.id])).await;
                 if found.is_ok_and(|found| found[0].is_some()) {
@@ -91,7 +101,11 @@ impl Drop for Holder<'_> {
 }
 
 fn ask(server: &Postgres, sql: &str) -> String {
-    let ran = Command::new("psql").args([&server.url(), "-qXAtc", sql]).output().unwrap();
+    let ran = Command::new("psql")
+        .args([&server.url(), "-qXAtc", sql])
+        .env("PGOPTIONS", "-c default_transaction_read_only=off")
+        .output()
+        .unwrap();
     String::from_utf8(ran.stdout).unwrap().trim().to_owned()
 }
 
@@ -212,5 +226,150 @@ async fn a_lead_goes_with_its_connection_and_with_who_stands_still() {
         assert!(!within(BOUND, "who lost it knows", lead.is_held()).await);
         proxy.cut();
         proxy.restore();
+    }
+}
+
+/// How soon all works again once new sessions can write.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// Makes sessions read-only: all of them, or those that are open already.
+fn demote(server: &Postgres, new_sessions_too: bool) {
+    let new = if new_sessions_too { "RESET" } else { "SET" };
+    let value = if new_sessions_too { "" } else { " = off" };
+    for sql in [
+        format!("ALTER DATABASE postgres {new} default_transaction_read_only{value}"),
+        "ALTER SYSTEM SET default_transaction_read_only = on".to_owned(),
+        "SELECT pg_reload_conf()".to_owned(),
+    ] {
+        ask(server, &sql);
+    }
+}
+
+fn promote(server: &Postgres) {
+    for sql in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
+        ask(server, sql);
+    }
+}
+
+fn task(number: u128) -> NewTask {
+    NewTask {
+        id: TaskId::from_uuid(Uuid::from_u128(number)),
+        owner: None,
+        kind: TaskKind::text(),
+        payload: serde_json::value::RawValue::from_string("\"x\"".to_owned()).unwrap(),
+        run_at: Timestamp::from_micros(0),
+        created_at: Timestamp::from_micros(0),
+        priority: Priority::Normal,
+        unique: None,
+        history: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_take_no_more_writes_are_made_anew() {
+    let server = Postgres::start().unwrap();
+    let database = open(server.url()).await;
+    let clock = Arc::new(ManualClock::default());
+    let queue = DatabaseQueue::new(database.clone(), clock);
+    let connected = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connected);
+    let _watch = database.watch(move |heard| {
+        count.fetch_add(usize::from(heard == Heard::Everything), Ordering::SeqCst);
+    });
+    append_at_last(&database, "before").await;
+    queue.enqueue(&[task(1)]).await.unwrap();
+    let mut lead = database.try_lead("relay").await.unwrap().unwrap();
+    within(BOUND, "it listens", async {
+        while connected.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    demote(&server, false);
+    within(BOUND, "the lead is lost", async {
+        while lead.is_held().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Nobody has to do anything: new sessions can write, and old ones are given up.
+    within(RECOVERY, "appends", append_at_last(&database, "after")).await;
+    within(RECOVERY, "tasks are taken", async {
+        while queue.enqueue(&[task(2)]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    drop(lead);
+    within(RECOVERY, "the lead is taken", async {
+        while !matches!(database.try_lead("relay").await, Ok(Some(_))) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    within(BOUND, "it listens anew", async {
+        while connected.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    database.check().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_writes_is_told_of_without_any_and_used_again_when_it_does() {
+    let server = Postgres::start().unwrap();
+    let database = open(server.url()).await;
+    append_at_last(&database, "before").await;
+    database.check().await.unwrap();
+    demote(&server, true);
+    within(BOUND, "it is noticed", async {
+        while database.check().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let read_only = JournalError::ReadOnly("its sessions are read-only".to_owned());
+    assert_eq!(database.check().await, Err(read_only.clone()));
+    assert_eq!(database.append(&[event_on("meanwhile", 0)]).await, Err(read_only));
+    assert!(database.try_lead("relay").await.is_err());
+    assert_eq!(positions(&database).await, [1]);
+    promote(&server);
+    within(RECOVERY, "appends", append_at_last(&database, "after")).await;
+    database.check().await.unwrap();
+    assert_eq!(positions(&database).await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_lead_tries_by_one_session() {
+    const TRYING: &str = "SELECT pid FROM pg_stat_activity WHERE query LIKE \
+         '%pg_terminate_backend(activity.pid)%' AND application_name LIKE 'daybook %'";
+    let server = Postgres::start().unwrap();
+    let (leader, other) = (open(server.url()).await, open(server.url()).await);
+    let _leads = [leader.try_lead("a").await.unwrap(), leader.try_lead("b").await.unwrap()];
+    let mut sessions = HashSet::new();
+    for _ in 0..5 {
+        for what in ["a", "b"] {
+            assert!(other.try_lead(what).await.unwrap().is_none());
+            sessions.insert(ask(&server, TRYING));
+        }
+    }
+    assert_eq!(sessions.len(), 1);
+    assert!(sessions.iter().all(|pid| pid.parse::<i32>().is_ok()), "{sessions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_utf_8_is_refused_in_words() {
+    let server = Postgres::start().unwrap();
+    for encoding in ["LATIN1", "SQL_ASCII", "WIN1252"] {
+        let name = format!("in_{}", encoding.to_lowercase());
+        let sql =
+            format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'");
+        ask(&server, &sql);
+        let url = format!("{}/{name}", server.url().trim_end_matches("/postgres"));
+        let settings = PostgresSettings { url, connections: 4, statement_timeout: BOUND };
+        let settings = DatabaseSettings::Postgres(settings);
+        let refused = Database::open(&settings, Migrate::Up).await.unwrap_err().to_string();
+        assert!(refused.contains(encoding) && refused.contains("UTF8"), "{refused}");
     }
 }

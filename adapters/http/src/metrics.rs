@@ -96,6 +96,8 @@ impl Metrics {
         let progress = self.queries.progress(&self.relays).await;
         let up = gauge(usize::from(progress.is_ok()));
         registry.register("database_up", "Whether the database can be reached", up);
+        let writable = gauge(usize::from(self.queries.ready().await.is_ok()));
+        registry.register("database_writable", "Whether the database takes writes", writable);
         let Ok(progress) = progress else { return };
         let head = Gauge::<i64>::default();
         head.set(progress.head.get().cast_signed());

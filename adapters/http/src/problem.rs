@@ -233,7 +233,7 @@ impl From<CommandError> for Problem {
             CommandError::KeyReused => Kind::KeyReused,
             CommandError::Unavailable(_) => Kind::Unavailable,
             CommandError::OutcomeUnknown(_) => Kind::OutcomeUnknown,
-            CommandError::Corrupt(_) => Kind::Internal,
+            CommandError::Refused(_) | CommandError::Corrupt(_) => Kind::Internal,
         };
         match kind {
             Kind::KeyReused => {}

@@ -14,7 +14,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use lru::LruCache;
 use tokio::sync::Notify;
 
-use super::load::load;
+use super::load::{Unreadable, load};
 use super::stage::{Stage, Staged};
 use super::{AppenderSettings, Ports, Waiting};
 use crate::states::State;
@@ -72,13 +72,17 @@ impl Batcher {
     /// Runs a batch; what has to be decided again comes back.
     pub(super) async fn run(&mut self, batch: Vec<Waiting>) -> Vec<Waiting> {
         let (batch, mut again) = one_of_each_key(batch);
-        let mut states = match self.states_for(&batch).await {
-            Ok(states) => states,
+        let (mut states, unreadable) = match self.states_for(&batch).await {
+            Ok(loaded) => loaded,
             Err(error) => {
                 answer_all(batch, &error);
                 return again;
             }
         };
+        let batch = answer_unreadable(batch, &states, &unreadable);
+        if batch.is_empty() {
+            return again;
+        }
         let now = self.ports.clock.now();
         let (mut decided, mut entries) = (Vec::new(), Vec::new());
         let mut batch = batch.into_iter();
@@ -117,7 +121,11 @@ impl Batcher {
     }
 
     /// What the batch depends on, from memory where it is known.
-    async fn states_for(&mut self, batch: &[Waiting]) -> Result<States, CommandError> {
+    async fn states_for(
+        &mut self,
+        batch: &[Waiting],
+    ) -> Result<(States, Unreadable), CommandError> {
+        let mut unreadable = Unreadable::new();
         let (mut states, mut seen, mut missing) = (States::default(), HashSet::new(), Vec::new());
         for key in batch.iter().flat_map(|waiting| waiting.command.needs()) {
             if !seen.insert(key.clone()) {
@@ -129,7 +137,7 @@ impl Batcher {
             }
         }
         if !missing.is_empty() {
-            load(&self.ports, &missing, &mut states).await?;
+            unreadable = load(&self.ports, &missing, &mut states).await?;
         }
         // An order knows the account it was paid from, which gets its money back.
         let payers: Vec<_> = missing_payers(&states, &seen).into_iter().collect();
@@ -141,9 +149,9 @@ impl Batcher {
             }
         }
         if !unknown.is_empty() {
-            load(&self.ports, &unknown, &mut states).await?;
+            unreadable.extend(load(&self.ports, &unknown, &mut states).await?);
         }
-        Ok(states)
+        Ok((states, unreadable))
     }
 
     /// Decides one command on the states as the ones before it left them. A refusal becomes an
@@ -284,6 +292,9 @@ impl Batcher {
                     answers.push((one.waiting, Err(CommandError::Contended)));
                 }
                 EntryOutcome::Conflict => again.push(one.waiting),
+                EntryOutcome::Refused(reason) => {
+                    answers.push((one.waiting, Err(CommandError::Refused(reason))));
+                }
             }
         }
         self.tail.push(committed);
@@ -322,7 +333,7 @@ impl Batcher {
                         self.tell_of(states.get(key), is_replay || spoilt.contains(key)).boxed()
                     }));
                 }
-                EntryOutcome::Conflict => {}
+                EntryOutcome::Conflict | EntryOutcome::Refused(_) => {}
             }
         }
         stream::iter(news).buffer_unordered(TOLD_AT_ONCE).collect::<()>().await;
@@ -385,6 +396,27 @@ fn answer_all(batch: Vec<Waiting>, error: &CommandError) {
     for waiting in batch {
         waiting.answer(Err(error.clone()));
     }
+}
+
+/// Answers the commands that need something that can't be read; the others come back.
+fn answer_unreadable(
+    batch: Vec<Waiting>,
+    states: &States,
+    unreadable: &Unreadable,
+) -> Vec<Waiting> {
+    if unreadable.is_empty() {
+        return batch;
+    }
+    let mut readable = Vec::with_capacity(batch.len());
+    for waiting in batch {
+        let needs = waiting.command.needs();
+        let payer = refunded_account(states, &needs);
+        match needs.iter().chain(&payer).find_map(|key| unreadable.get(key)) {
+            Some(error) => waiting.answer(Err(error.clone())),
+            None => readable.push(waiting),
+        }
+    }
+    readable
 }
 
 /// The accounts that orders of `seen` were paid from and that are not loaded yet.

@@ -1,21 +1,26 @@
 //! Loading the state that a batch depends on.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use daybook_accounts::RepositoryError as AccountsError;
-use daybook_events::{JournalError, QueueError, Task, TaskState};
-use daybook_orders::RepositoryError as OrdersError;
+use daybook_accounts::{Account, AccountId, RepositoryError as AccountsError};
+use daybook_events::{JournalError, QueueError, Task, TaskId, TaskState, Topic};
+use daybook_orders::{Order, OrderId, RepositoryError as OrdersError};
 
 use super::Ports;
 use crate::states::{AmongEquals, State, TaskStanding};
 use crate::{CommandError, EmailHandler, Key, States};
 
-/// Loads what `keys` name into `states`, each kind with one query. What isn't there stays absent.
+/// What was to be loaded and can't be read, and why.
+pub(super) type Unreadable = HashMap<Key, CommandError>;
+
+/// Loads what `keys` name into `states`, each kind with one query. What isn't there stays absent; what
+/// can't be read is told, and keeps nothing else from being loaded.
 pub(super) async fn load(
     ports: &Ports,
     keys: &[Key],
     states: &mut States,
-) -> Result<(), CommandError> {
+) -> Result<Unreadable, CommandError> {
     let (mut accounts, mut orders, mut topics) = (Vec::new(), Vec::new(), Vec::new());
     let mut asked = Vec::new();
     for key in keys {
@@ -27,61 +32,111 @@ pub(super) async fn load(
             Key::Task(_) | Key::UniqueTask(..) | Key::Email(_) => {}
         }
     }
-    if !accounts.is_empty() {
-        for account in ports.accounts.find(&accounts).await? {
-            states.set(Key::Account(account.id), State::Account(Arc::new(account)));
-        }
-    }
-    if !orders.is_empty() {
-        for order in ports.orders.find(&orders).await? {
-            states.set(Key::Order(order.id), State::Order(Arc::new(order)));
-        }
-    }
-    if !topics.is_empty() {
-        let streams: Vec<_> = topics.iter().map(daybook_events::Topic::stream).collect();
-        for (topic, version) in topics.into_iter().zip(ports.journal.versions(&streams).await?) {
-            states.set(Key::Topic(topic), State::Topic(version));
-        }
-    }
-    if !asked.is_empty() {
-        let streams: Vec<_> = asked.iter().map(|id| id.stream()).collect();
-        for (id, version) in asked.into_iter().zip(ports.journal.versions(&streams).await?) {
-            states.set(Key::Asked(id), State::Asked(version));
-        }
-    }
+    let mut loading = Loading { states, unreadable: Unreadable::new() };
+    let find = |ids: Vec<AccountId>| async move {
+        let found = ports.accounts.find(&ids).await?;
+        let keyed =
+            |account: Account| (Key::Account(account.id), State::Account(Arc::new(account)));
+        Ok(found.into_iter().map(keyed).collect())
+    };
+    loading.all(accounts, find, |id| Key::Account(*id)).await?;
+    let find = |ids: Vec<OrderId>| async move {
+        let found = ports.orders.find(&ids).await?;
+        let keyed = |order: Order| (Key::Order(order.id), State::Order(Arc::new(order)));
+        Ok(found.into_iter().map(keyed).collect())
+    };
+    loading.all(orders, find, |id| Key::Order(*id)).await?;
+    let find = |topics: Vec<Topic>| async move {
+        let streams: Vec<_> = topics.iter().map(Topic::stream).collect();
+        let versions = ports.journal.versions(&streams).await?.into_iter().map(State::Topic);
+        Ok(topics.into_iter().map(Key::Topic).zip(versions).collect())
+    };
+    loading.all(topics, find, |topic| Key::Topic(topic.clone())).await?;
+    let find = |ids: Vec<TaskId>| async move {
+        let streams: Vec<_> = ids.iter().map(|id| id.stream()).collect();
+        let versions = ports.journal.versions(&streams).await?.into_iter().map(State::Asked);
+        Ok(ids.into_iter().map(Key::Asked).zip(versions).collect())
+    };
+    loading.all(asked, find, |id| Key::Asked(*id)).await?;
     // These are rare, and each needs a query of its own.
     for key in keys {
-        match key {
-            Key::Task(id) => {
-                if let Some(task) = ports.tasks.find(*id).await? {
-                    let standing = TaskStanding {
-                        owner: task.owner,
-                        mail_to: EmailHandler::recipient(&task.kind, &task.payload),
-                        state: task.state,
-                        version: task.version,
-                        among_equals: among_equals(ports, &task).await?,
-                    };
-                    states.set(key.clone(), State::Task(standing));
-                }
+        let find = |keys: Vec<Key>| async move {
+            let mut found = Vec::new();
+            for key in keys {
+                found.extend(find_alone(ports, &key).await?.map(|state| (key, state)));
             }
-            Key::UniqueTask(owner, kind, unique) => {
-                if let Some(task) = ports.tasks.find_unique(*owner, kind, unique).await? {
-                    states.set(key.clone(), State::UniqueTask(task));
-                }
-            }
-            Key::Email(text) => {
-                let taken = match text.parse() {
-                    Ok(email) => ports.holders.find_by_email(&email).await?.is_some(),
-                    Err(_) => false,
-                };
-                if taken {
-                    states.set(key.clone(), State::EmailTaken);
-                }
-            }
-            Key::Account(_) | Key::Order(_) | Key::Topic(_) | Key::Asked(_) => {}
+            Ok(found)
+        };
+        if matches!(key, Key::Task(_) | Key::UniqueTask(..) | Key::Email(_)) {
+            loading.all(vec![key.clone()], find, Key::clone).await?;
         }
     }
-    Ok(())
+    Ok(loading.unreadable)
+}
+
+struct Loading<'a> {
+    states: &'a mut States,
+    unreadable: Unreadable,
+}
+
+impl Loading<'_> {
+    /// Loads all of these together; where something among them can't be read, the halves, down to what
+    /// it is.
+    async fn all<I: Clone, F>(
+        &mut self,
+        ids: Vec<I>,
+        find: impl Fn(Vec<I>) -> F,
+        key: impl Fn(&I) -> Key,
+    ) -> Result<(), CommandError>
+    where
+        F: Future<Output = Result<Vec<(Key, State)>, CommandError>>,
+    {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut pieces = vec![ids];
+        while let Some(mut piece) = pieces.pop() {
+            match (find(piece.clone()).await, &*piece) {
+                (Ok(found), _) => {
+                    for (key, state) in found {
+                        self.states.set(key, state);
+                    }
+                }
+                (Err(error @ CommandError::Corrupt(_)), [id]) => {
+                    self.unreadable.insert(key(id), error);
+                }
+                (Err(CommandError::Corrupt(_)), _) => {
+                    pieces.push(piece.split_off(piece.len() / 2));
+                    pieces.push(piece);
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn find_alone(ports: &Ports, key: &Key) -> Result<Option<State>, CommandError> {
+    Ok(match key {
+        Key::Task(id) => match ports.tasks.find(*id).await? {
+            Some(task) => Some(State::Task(TaskStanding {
+                owner: task.owner,
+                mail_to: EmailHandler::recipient(&task.kind, &task.payload),
+                state: task.state,
+                version: task.version,
+                among_equals: among_equals(ports, &task).await?,
+            })),
+            None => None,
+        },
+        Key::UniqueTask(owner, kind, unique) => {
+            ports.tasks.find_unique(*owner, kind, unique).await?.map(State::UniqueTask)
+        }
+        Key::Email(text) => match text.parse() {
+            Ok(email) => ports.holders.find_by_email(&email).await?.map(|_| State::EmailTaken),
+            Err(_) => None,
+        },
+        Key::Account(_) | Key::Order(_) | Key::Topic(_) | Key::Asked(_) => None,
+    })
 }
 
 /// Asked of a dead task: any other is not put back.
@@ -97,7 +152,9 @@ async fn among_equals(ports: &Ports, task: &Task) -> Result<Option<AmongEquals>,
 impl From<JournalError> for CommandError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Unavailable(detail) => Self::Unavailable(detail),
+            JournalError::Unavailable(detail) | JournalError::ReadOnly(detail) => {
+                Self::Unavailable(detail)
+            }
             JournalError::Unknown(detail) => Self::OutcomeUnknown(detail),
             JournalError::Corrupt(detail) => Self::Corrupt(detail),
         }

@@ -205,6 +205,43 @@ pub async fn outcomes_are_forgotten_by_age(journal: &dyn Journal<Row>) {
     assert!(journal.find_outcome(None, "old").await.unwrap().is_none());
 }
 
+/// What can't be written is refused alone: its neighbours are committed without a gap, what was decided
+/// on it is a conflict, and its outcome is not remembered.
+pub async fn what_cant_be_written_is_refused_alone(journal: &dyn Journal<Row>) {
+    append(journal, &[registration(7, "ada@example.com").1]).await;
+    // The same holder again, behind the back of the stream that would tell.
+    let (_, again) = registration(7, "eve@example.com");
+    let bad = |name| {
+        let entry = event_on(name, 0);
+        keyed(Entry { rows: again.rows.clone(), ..entry }, Some(holder(1)), name, "done")
+    };
+    let mut batch: Vec<_> = (0..160).map(|number| event_on(&format!("good{number}"), 0)).collect();
+    batch.insert(50, bad("bad"));
+    batch.insert(51, event_on("bad", 1));
+    batch.push(bad("worse"));
+    let outcomes = append(journal, &batch).await;
+    let mut position = 1;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        match (number, outcome) {
+            (50 | 162, EntryOutcome::Refused(_)) | (51, EntryOutcome::Conflict) => {}
+            (50 | 51 | 162, other) => panic!("{number}: {other:?}"),
+            (_, outcome) => {
+                position += 1;
+                assert_eq!(outcome, committed(position), "{number}");
+            }
+        }
+    }
+    let expected: Vec<_> = (1..=161).collect();
+    assert_eq!(positions(journal, EventFilter::All, 0, 1_000).await, expected);
+    for key in ["bad", "worse"] {
+        assert_eq!(journal.find_outcome(Some(holder(1)), key).await.unwrap(), None);
+    }
+    // Alone it is refused as well, and nothing stands in the way of others.
+    assert!(matches!(append(journal, &[bad("bad")]).await[..], [EntryOutcome::Refused(_)]));
+    assert_eq!(append(journal, &[event_on("bad", 0)]).await, [committed(162)]);
+    journal.check().await.unwrap();
+}
+
 /// Entries are found by their id once they are committed, and only then.
 pub async fn entries_are_found(journal: &dyn Journal<Row>) {
     let mut two = event_on("a", 0);
@@ -325,7 +362,7 @@ pub async fn of_appenders_that_want_the_same_one_wins(journal: Arc<dyn Journal<R
             match outcomes[0] {
                 EntryOutcome::Committed { .. } => won += 1,
                 EntryOutcome::Conflict => {}
-                EntryOutcome::Replayed(_) => panic!("{outcomes:?}"),
+                EntryOutcome::Replayed(_) | EntryOutcome::Refused(_) => panic!("{outcomes:?}"),
             }
         }
         assert_eq!(won, 1);

@@ -42,6 +42,9 @@ pub enum EntryOutcome {
     Conflict,
     /// Its idempotency key has an outcome already; nothing of it was written.
     Replayed(StoredOutcome),
+    /// It can't be written, for the reason given, and could not be if it came again; nothing of it
+    /// was written, nor is remembered.
+    Refused(String),
 }
 
 /// The outcome of a command, remembered under its idempotency key.

@@ -1,5 +1,6 @@
 //! The journal.
 
+mod isolation;
 mod plan;
 pub(crate) mod read;
 pub(crate) mod rows;
@@ -14,19 +15,22 @@ use daybook_events::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
-    Statement, Value,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait,
+    QueryFilter, QueryOrder, QuerySelect, Set, Statement, Value,
 };
 use uuid::Uuid;
 
-use plan::{NewStreams, Stored};
+use isolation::{Isolation, LeftOut};
+use plan::{NewStreams, Plan, Stored};
 
 use crate::Database;
 use crate::accounts::{restored, stored};
 use crate::database::Engine;
+use crate::diagnosis::{About, about, of_driver};
 use crate::entities::{checkpoint, event, outcome};
 use crate::error::Fault;
 use crate::insert::{padded, placeholders};
+use crate::postgres::Postgres;
 
 /// The scope of keys of callers who are not logged in.
 pub(crate) const NO_HOLDER: Uuid = Uuid::nil();
@@ -37,11 +41,24 @@ impl Journal<Row> for Database {
         if let Some(outcomes) = self.append_at_once(batch).await? {
             return Ok(outcomes);
         }
-        match self.append_planned(batch, NewStreams::Believed).await {
-            Err(AppendError::Exists) => {}
-            ended => return ended.map_err(AppendError::into_port),
+        let mut written = self.append_planned(batch, NewStreams::Believed).await;
+        if matches!(written, Err(AppendError::Fault(Fault::Exists))) {
+            written = self.append_planned(batch, NewStreams::LookedUp).await;
         }
-        self.append_planned(batch, NewStreams::LookedUp).await.map_err(AppendError::into_port)
+        if matches!(
+            written,
+            Err(AppendError::Fault(Fault::Exists | Fault::Refused(_) | Fault::Corrupt(_)))
+        ) {
+            written = self.append_isolated(batch).await;
+        }
+        written.map_err(AppendError::into_port)
+    }
+
+    async fn check(&self) -> Result<(), JournalError> {
+        match &self.engine {
+            Engine::Sqlite(_) => head(&self.readers).await.map(drop).map_err(JournalError::from),
+            Engine::Postgres(postgres) => postgres.check().await,
+        }
     }
 
     async fn find_entries(
@@ -140,24 +157,21 @@ impl Journal<Row> for Database {
     }
 
     async fn forget_outcomes(&self, before: Timestamp, limit: u32) -> Result<u64, JournalError> {
-        let old: Vec<(String, Uuid)> = outcome::Entity::find()
-            .select_only()
-            .columns([outcome::Column::Key, outcome::Column::Scope])
-            .filter(outcome::Column::CreatedAt.lt(before.micros()))
-            .limit(u64::from(limit))
-            .into_tuple()
-            .all(&self.readers)
-            .await
-            .map_err(Fault::from)?;
-        let transaction = self.begin().await.map_err(Fault::from)?;
-        let mut forgotten = 0;
-        for key in old {
-            let deleted =
-                outcome::Entity::delete_by_id(key).exec(&transaction).await.map_err(Fault::from)?;
-            forgotten += deleted.rows_affected;
-        }
-        transaction.commit().await.map_err(Fault::from)?;
-        Ok(forgotten)
+        // One statement: what it finds is what it forgets, whatever others remember meanwhile.
+        let (backend, limit) = (self.writer.get_database_backend(), i64::from(limit));
+        let [instant, most] = [1, 2].map(|number| placeholders(backend, number, 1));
+        let sql = format!(
+            "DELETE FROM outcomes WHERE created_at < {instant} AND (key, scope) IN \
+             (SELECT key, scope FROM outcomes WHERE created_at < {instant} LIMIT {most})"
+        );
+        let values = match backend {
+            // A number names a parameter, however often it is written.
+            DatabaseBackend::Postgres => vec![before.micros().into(), limit.into()],
+            _ => vec![before.micros().into(), before.micros().into(), limit.into()],
+        };
+        let statement = Statement::from_sql_and_values(backend, sql, values);
+        let deleted = self.writer.execute_raw(statement).await.map_err(Fault::from)?;
+        Ok(deleted.rows_affected())
     }
 
     async fn checkpoint(&self, reader: &str) -> Result<Position, JournalError> {
@@ -194,29 +208,25 @@ impl Journal<Row> for Database {
 
 /// Why a batch was not appended.
 enum AppendError {
-    /// Something that was believed to be new is there.
-    Exists,
-    Port(JournalError),
+    /// Nothing was written.
+    Fault(Fault),
+    /// Only the database knows what became of it.
+    Unknown(String),
 }
 
 impl AppendError {
     fn into_port(self) -> JournalError {
         match self {
-            Self::Exists => {
-                JournalError::Corrupt("a row that was looked for and not found is there".to_owned())
-            }
-            Self::Port(error) => error,
+            Self::Fault(fault) => fault.into(),
+            Self::Unknown(reason) => JournalError::Unknown(reason),
         }
     }
 }
 
-impl From<Fault> for AppendError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Exists => Self::Exists,
-            other => Self::Port(other.into()),
-        }
-    }
+/// The transaction of a batch, and on Postgres its session, which may have to be ended.
+struct Begun<'a> {
+    transaction: DatabaseTransaction,
+    session: Option<(&'a Postgres, i32)>,
 }
 
 impl Database {
@@ -227,11 +237,12 @@ impl Database {
         batch: &[Entry<Row>],
     ) -> Result<Option<Vec<EntryOutcome>>, JournalError> {
         let Engine::Postgres(postgres) = &self.engine else { return Ok(None) };
-        let plan = Stored::believed(batch).plan(batch);
+        let plan = Stored::believed(batch).plan(batch, &LeftOut::default());
         if !plan.is_whole() {
             return Ok(None);
         }
-        let tables = Tables::of(batch, &plan)?;
+        // What can't even be said is refused by itself, below.
+        let Ok(tables) = Tables::of(batch, &plan, 0..batch.len()) else { return Ok(None) };
         if !tables.only_inserts() {
             return Ok(None);
         }
@@ -248,25 +259,65 @@ impl Database {
         new_streams: NewStreams,
     ) -> Result<Vec<EntryOutcome>, AppendError> {
         let written = self.writer.bounded(async {
-            let (transaction, session) = match &self.engine {
-                Engine::Sqlite(_) => (self.begin().await?, None),
-                Engine::Postgres(postgres) => {
-                    let (transaction, pid) = postgres.begin_append(&self.writer).await?;
-                    (transaction, Some((postgres, pid)))
-                }
-            };
-            let plan = Stored::look_up(&transaction, batch, new_streams).await?.plan(batch);
-            Tables::of(batch, &plan)?.insert(&transaction).await?;
-            Ok::<_, Fault>((transaction, session, plan))
+            let begun = self.begin_append().await?;
+            let stored = Stored::look_up(&begun.transaction, batch, new_streams).await?;
+            let plan = stored.plan(batch, &LeftOut::default());
+            Tables::of(batch, &plan, 0..batch.len())?.insert(&begun.transaction).await?;
+            Ok::<_, Fault>((begun, plan))
         });
-        let (transaction, session, plan) = written.await?;
+        let (begun, plan) = written.await.map_err(AppendError::Fault)?;
+        self.commit(begun, plan, batch).await
+    }
+
+    /// Appends a batch of which something is refused: that is left out, and the rest is committed.
+    async fn append_isolated(
+        &self,
+        batch: &[Entry<Row>],
+    ) -> Result<Vec<EntryOutcome>, AppendError> {
+        let mut isolation = Isolation::of(batch);
+        loop {
+            let written = self.writer.bounded(async {
+                let begun = self.begin_append().await?;
+                let db = &begun.transaction;
+                let stored = Stored::look_up(db, batch, NewStreams::LookedUp).await?;
+                let plan = isolation.write(db, &stored, batch).await?;
+                Ok::<_, Fault>(plan.map(|plan| (begun, plan)))
+            });
+            if let Some((begun, plan)) = written.await.map_err(AppendError::Fault)? {
+                return self.commit(begun, plan, batch).await;
+            }
+        }
+    }
+
+    /// Begins the transaction of a batch, with the lock.
+    async fn begin_append(&self) -> Result<Begun<'_>, DbErr> {
+        Ok(match &self.engine {
+            Engine::Sqlite(_) => Begun { transaction: self.begin().await?, session: None },
+            Engine::Postgres(postgres) => {
+                let (transaction, pid) = postgres.begin_append(&self.writer).await?;
+                Begun { transaction, session: Some((postgres, pid)) }
+            }
+        })
+    }
+
+    async fn commit(
+        &self,
+        begun: Begun<'_>,
+        plan: Plan,
+        batch: &[Entry<Row>],
+    ) -> Result<Vec<EntryOutcome>, AppendError> {
+        let Begun { transaction, session } = begun;
         let committed = self.writer.bounded(transaction.commit()).await;
-        // Past this point only the database knows; an error does not say what became of it.
         committed.map_err(|error: DbErr| {
+            // What is looked at only now is refused like any other.
+            if of_driver(&error).is_some_and(|error| about(error) == About::Row) {
+                return AppendError::Fault(Fault::Refused(error.to_string()));
+            }
+            // Otherwise only the database knows; an error does not say what became of it.
             if let Some((postgres, pid)) = session {
                 postgres.suspect(pid);
             }
-            AppendError::Port(JournalError::Unknown(error.to_string()))
+            AppendError::Unknown(error.to_string())
         })?;
         Ok(plan.into_outcomes(batch))
     }

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use daybook_application::Row;
 use daybook_events::{
-    Entry, EntryOutcome, HolderId, IdempotencyRecord, Position, StoredOutcome, StreamId, TaskState,
-    Version,
+    Entry, EntryOutcome, HolderId, IdempotencyRecord, JournalError, Position, StoredOutcome,
+    StreamId, TaskState, Version,
 };
 use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
+use super::isolation::LeftOut;
 use super::{NO_HOLDER, head, restore_outcome, versions};
 use crate::accounts::restored;
 use crate::entities::{holder, outcome, task};
@@ -35,6 +36,8 @@ pub(super) enum Verdict {
     },
     Conflict,
     Replay(StoredOutcome),
+    /// Why it can't be written.
+    Refused(String),
 }
 
 impl Plan {
@@ -63,6 +66,7 @@ impl Plan {
             }
             Verdict::Conflict => EntryOutcome::Conflict,
             Verdict::Replay(stored) => EntryOutcome::Replayed(stored),
+            Verdict::Refused(reason) => EntryOutcome::Refused(reason),
         };
         self.0.into_iter().zip(batch).map(outcome).collect()
     }
@@ -79,10 +83,13 @@ pub(super) fn scoped(record: &IdempotencyRecord) -> ScopedKey<'_> {
     (record.scope.map_or(NO_HOLDER, HolderId::uuid), record.key.as_str())
 }
 
+/// Outcomes by scope and key; what can't be read concerns who asks for it alone.
+type Remembered = HashMap<(Uuid, String), Result<StoredOutcome, String>>;
+
 /// What is stored, as far as the entries of a batch depend on it.
 pub(super) struct Stored<'a> {
     versions: HashMap<&'a StreamId, Version>,
-    remembered: HashMap<(Uuid, String), StoredOutcome>,
+    remembered: Remembered,
     emails: HashSet<String>,
     /// Tasks that were to be discarded, and that a worker has or had meanwhile.
     begun: HashSet<Uuid>,
@@ -142,7 +149,7 @@ impl<'a> Stored<'a> {
 
     /// Compares what the entries expect with what is stored. An entry that is accepted moves its
     /// streams on for those that come after it.
-    pub(super) fn plan(&self, batch: &'a [Entry<Row>]) -> Plan {
+    pub(super) fn plan(&self, batch: &'a [Entry<Row>], not_written: &LeftOut) -> Plan {
         let mut present = self.versions.clone();
         let mut remembered: HashSet<ScopedKey<'_>> =
             self.remembered.keys().map(|(scope, key)| (*scope, key.as_str())).collect();
@@ -153,7 +160,7 @@ impl<'a> Stored<'a> {
         let mut left_out: HashSet<&StreamId> = HashSet::new();
         let mut position = self.head;
         let mut verdicts = Vec::with_capacity(batch.len());
-        for entry in batch {
+        for (number, entry) in batch.iter().enumerate() {
             let key = entry.idempotency.as_ref().map(scoped);
             if let Some(stored) = key
                 .filter(|key| remembered.remove(key))
@@ -161,7 +168,7 @@ impl<'a> Stored<'a> {
             {
                 used.extend(key);
                 left_out.extend(entry.events.iter().map(|event| &event.stream));
-                verdicts.push(Verdict::Replay(stored.clone()));
+                verdicts.push(replayed(stored));
                 continue;
             }
             let moved = entry.expected.iter().any(|(stream, version)| {
@@ -173,9 +180,15 @@ impl<'a> Stored<'a> {
             let taken = new_emails(entry).any(|email| emails.contains(email))
                 || numbered_tasks(entry).any(|number| numbers.contains(&number))
                 || discarded_tasks(entry).any(|id| self.begun.contains(&id));
-            if moved || taken || key.is_some_and(|key| used.contains(&key)) {
+            let untried = not_written.untried.is_some_and(|first| number >= first);
+            if moved || taken || untried || key.is_some_and(|key| used.contains(&key)) {
                 left_out.extend(entry.events.iter().map(|event| &event.stream));
                 verdicts.push(Verdict::Conflict);
+                continue;
+            }
+            if let Some(reason) = not_written.refused.get(&number) {
+                left_out.extend(entry.events.iter().map(|event| &event.stream));
+                verdicts.push(Verdict::Refused(reason.clone()));
                 continue;
             }
             used.extend(key);
@@ -188,6 +201,15 @@ impl<'a> Stored<'a> {
             position = last_position(position, entry).get();
         }
         Plan(verdicts)
+    }
+}
+
+fn replayed(stored: &Result<StoredOutcome, String>) -> Verdict {
+    match stored {
+        Ok(outcome) => Verdict::Replay(outcome.clone()),
+        Err(reason) => Verdict::Refused(format!(
+            "the outcome remembered under its key can't be read: {reason}"
+        )),
     }
 }
 
@@ -217,10 +239,7 @@ async fn stream_versions<'a>(
         .collect())
 }
 
-async fn remembered(
-    db: &impl ConnectionTrait,
-    batch: &[Entry<Row>],
-) -> Result<HashMap<(Uuid, String), StoredOutcome>, Fault> {
+async fn remembered(db: &impl ConnectionTrait, batch: &[Entry<Row>]) -> Result<Remembered, Fault> {
     let keys: Vec<&str> = batch
         .iter()
         .filter_map(|entry| entry.idempotency.as_ref())
@@ -232,7 +251,11 @@ async fn remembered(
     // Keys of other scopes come along; they are told apart below.
     let found =
         outcome::Entity::find().filter(outcome::Column::Key.is_in(padded(keys))).all(db).await?;
-    found.into_iter().map(|row| Ok(((row.scope, row.key.clone()), restore_outcome(row)?))).collect()
+    let restored = found.into_iter().map(|row| {
+        let key = (row.scope, row.key.clone());
+        (key, restore_outcome(row).map_err(|fault| JournalError::from(fault).to_string()))
+    });
+    Ok(restored.collect())
 }
 
 async fn registered_emails(

@@ -1,6 +1,7 @@
 //! Writing a batch: one statement for each table it touches.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use daybook_accounts::Account;
 use daybook_application::{PostingRow, Row};
@@ -155,10 +156,15 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// The rows of the entries that the plan accepts.
-    pub(super) fn of(batch: &'a [Entry<Row>], plan: &Plan) -> Result<Self, Fault> {
+    /// The rows of those of the entries from one number to another that the plan accepts.
+    pub(super) fn of(
+        batch: &'a [Entry<Row>],
+        plan: &Plan,
+        numbers: Range<usize>,
+    ) -> Result<Self, Fault> {
         let mut tables = Self::default();
-        for (entry, verdict) in batch.iter().zip(plan.verdicts()) {
+        let planned = batch.iter().zip(plan.verdicts());
+        for (entry, verdict) in planned.skip(numbers.start).take(numbers.len()) {
             if let Verdict::Write { after } = verdict {
                 tables.add(entry, *after)?;
             }

@@ -1,5 +1,7 @@
 //! Appending a batch in one step to the server and back.
 
+use std::time::Duration;
+
 use daybook_events::{JournalError, StreamId, Version};
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgSeverity};
@@ -7,8 +9,10 @@ use sea_orm::sqlx::{self, Arguments, Connection};
 
 use super::arrays::Kind::{BigInt, Bool, Bytes, Int, Text, Uuid};
 use super::arrays::{Kind, add};
+use super::writable::takes_writes;
 use super::{CONNECT_TIMEOUT, Postgres};
 use crate::accounts::stored;
+use crate::diagnosis::{About, about};
 use crate::error::Fault;
 use crate::insert::placeholders;
 use crate::journal::Tables;
@@ -28,6 +32,9 @@ const PARAMETERS: usize = 2
     + TASKS.len()
     + ACCOUNTS.len()
     + ORDERS.len();
+
+/// How long a session may take to say whether it could write.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The session that appends.
 pub(super) struct Session {
@@ -52,14 +59,12 @@ impl Postgres {
         expected: impl Iterator<Item = (&StreamId, Version)>,
         tables: Tables<'_>,
     ) -> Result<Option<i64>, JournalError> {
-        let arguments = arguments(expected, tables)?;
+        // What can't even be said is refused by itself, where the batch is planned.
+        let Ok(arguments) = arguments(expected, tables) else { return Ok(None) };
         let mut slot = self.journal.lock().await;
         let mut session = match slot.take() {
             Some(session) => session,
-            None => self
-                .session()
-                .await
-                .map_err(|error| JournalError::Unavailable(error.to_string()))?,
+            None => self.session().await?,
         };
         let query = sqlx::query_scalar_with::<_, Option<i64>, _>(
             sqlx::AssertSqlSafe(session.sql.as_str()),
@@ -78,8 +83,12 @@ impl Postgres {
         match error.as_database_error() {
             // The server undid the statement, and said so.
             Some(refusal) if !is_fatal(refusal) => {
-                *slot = Some(session);
-                if refusal.is_unique_violation() {
+                let about = about(&error);
+                // A session that can't do its work is given up: a new one may.
+                if about != About::Session {
+                    *slot = Some(session);
+                }
+                if refusal.is_unique_violation() || about == About::Row {
                     return Ok(None);
                 }
                 Err(JournalError::Unavailable(error.to_string()))
@@ -94,7 +103,25 @@ impl Postgres {
         JournalError::Unknown(reason)
     }
 
-    async fn session(&self) -> Result<Session, sqlx::Error> {
+    /// Whether the session that appends could write, or another in its place.
+    pub(crate) async fn check(&self) -> Result<(), JournalError> {
+        let Ok(mut slot) = tokio::time::timeout(PATIENCE, self.journal.lock()).await else {
+            // Someone appends, and will see.
+            return Ok(());
+        };
+        if let Some(mut session) = slot.take() {
+            let asked = takes_writes(&mut session.connection);
+            if matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(Ok(())))) {
+                *slot = Some(session);
+                return Ok(());
+            }
+        }
+        *slot = Some(self.session().await?);
+        Ok(())
+    }
+
+    /// A new session, which could write when it was made.
+    async fn session(&self) -> Result<Session, JournalError> {
         // Its few statements look single rows up: an index always serves, also while a table is so
         // small that reading all of it would be as good. Plans outlive that.
         let options = self.options.clone().options([
@@ -104,14 +131,19 @@ impl Postgres {
         ]);
         let connect = async {
             let mut connection = PgConnection::connect_with(&options).await?;
+            if let Err(reason) = takes_writes(&mut connection).await? {
+                connection.close().await?;
+                return Ok(Err(JournalError::ReadOnly(reason.to_owned())));
+            }
             let pid =
                 sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
             let parameters = placeholders(sea_orm::DatabaseBackend::Postgres, 1, PARAMETERS);
-            Ok(Session { connection, pid, sql: format!("SELECT daybook_append({parameters})") })
+            let sql = format!("SELECT daybook_append({parameters})");
+            Ok(Ok(Session { connection, pid, sql }))
         };
-        tokio::time::timeout(CONNECT_TIMEOUT, connect)
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let made = tokio::time::timeout(CONNECT_TIMEOUT, connect).await;
+        let made: Result<_, sqlx::Error> = made.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        made.map_err(|error| JournalError::Unavailable(error.to_string()))?
     }
 }
 

@@ -7,9 +7,10 @@ use daybook_events::{ElectionError, Lead};
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::sqlx::{self, Connection};
 
+use super::writable::takes_writes;
 use super::{CONNECT_TIMEOUT, Postgres};
 
-/// How long the server may take to say that the session is still there.
+/// How long the server may take to say that the session is still there, and could write.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Takes the lead.
@@ -26,29 +27,40 @@ const DEPOSE: &str = "SELECT pg_terminate_backend(activity.pid) \
       AND activity.state_change < now() - interval '10 seconds'";
 
 impl Postgres {
-    /// Takes the lead in `what`, where nobody has it.
+    /// Takes the lead in `what`, where nobody has it. Whoever does not get it keeps one session to try
+    /// again with, for all leads.
     pub(crate) async fn try_lead(
         &self,
         what: &str,
     ) -> Result<Option<Box<dyn Lead>>, ElectionError> {
         let take = async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
+            let mut trying = self.trying.lock().await;
+            let mut connection = match trying.take() {
+                Some(connection) => connection,
+                None => PgConnection::connect_with(&self.options).await?,
+            };
+            // A lead that a standby gives is none.
+            if let Err(reason) = takes_writes(&mut connection).await? {
+                return Ok(Err(reason));
+            }
             let taken: bool =
                 sqlx::query_scalar(TAKE).bind(what).fetch_one(&mut connection).await?;
             if taken {
-                return Ok(Some(Box::new(SessionLead(connection)) as Box<dyn Lead>));
+                return Ok(Ok(Some(Box::new(SessionLead(connection)) as Box<dyn Lead>)));
             }
             let deposed: Vec<bool> =
                 sqlx::query_scalar(DEPOSE).bind(what).fetch_all(&mut connection).await?;
             if !deposed.is_empty() {
                 tracing::warn!(lead = what, "who had a lead was not heard of; it is free again");
             }
-            connection.close().await?;
-            Ok(None)
+            *trying = Some(connection);
+            Ok(Ok(None))
         };
         let taken = tokio::time::timeout(CONNECT_TIMEOUT, take).await;
         let taken: Result<_, sqlx::Error> = taken.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        taken.map_err(|error| ElectionError(error.to_string()))
+        taken
+            .map_err(|error| ElectionError(error.to_string()))?
+            .map_err(|reason| ElectionError(reason.to_owned()))
     }
 }
 
@@ -58,7 +70,7 @@ struct SessionLead(PgConnection);
 #[async_trait]
 impl Lead for SessionLead {
     async fn is_held(&mut self) -> bool {
-        let asked = sqlx::query("SELECT 1").execute(&mut self.0);
-        matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(_)))
+        let asked = takes_writes(&mut self.0);
+        matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(Ok(()))))
     }
 }

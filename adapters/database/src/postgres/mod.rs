@@ -8,6 +8,7 @@ mod arrays;
 mod lead;
 mod listen;
 mod maintenance;
+mod writable;
 
 use std::fmt;
 use std::str::FromStr;
@@ -95,6 +96,8 @@ pub(crate) struct Postgres {
     /// The session that appends. It is no pool's: a pool asks the server whether a connection is
     /// well each time it comes back, and that is half of what an append costs a single client.
     journal: tokio::sync::Mutex<Option<append::Session>>,
+    /// The session that tries to lead.
+    trying: tokio::sync::Mutex<Option<PgConnection>>,
     /// Sessions whose last append may or may not have been committed, or still be.
     suspects: Mutex<Vec<i32>>,
 }
@@ -123,10 +126,12 @@ impl Postgres {
         drop(connection);
         let explained = |error: &DbErr| unusable(explain_db(error, &options));
         let pool = connections(options.clone(), 1);
-        look_at_version(&pool).await.map_err(|error| match error {
-            Ok(reason) => unusable(reason),
-            Err(error) => explained(&error),
-        })?;
+        for looked in [look_at_version(&pool).await, look_at_encodings(&pool).await] {
+            looked.map_err(|error| match error {
+                Ok(reason) => unusable(reason),
+                Err(error) => explained(&error),
+            })?;
+        }
         let begun = sea_orm::TransactionTrait::begin(&pool).await.map_err(|e| explained(&e))?;
         // Two processes that start at once don't both make the tables. It may take its time.
         begun
@@ -146,6 +151,7 @@ impl Postgres {
             application,
             bound,
             journal: tokio::sync::Mutex::new(None),
+            trying: tokio::sync::Mutex::new(None),
             suspects: Mutex::default(),
         };
         Ok((postgres, pool))
@@ -154,6 +160,10 @@ impl Postgres {
     pub(crate) async fn close(&self) {
         if let Some(session) = self.journal.lock().await.take() {
             session.close().await;
+        }
+        if let Some(session) = self.trying.lock().await.take() {
+            // The server notices all the same.
+            let _ = tokio::time::timeout(CONNECT_TIMEOUT, session.close()).await;
         }
     }
 
@@ -251,6 +261,39 @@ async fn look_at_version(db: &impl ConnectionTrait) -> Result<(), Result<String,
     let sql = "SELECT current_setting('server_version_num')::integer AS number";
     let number: Option<i32> = scalar(db, sql, "number").await.map_err(Err)?;
     number.and_then(too_old).map_or(Ok(()), |reason| Err(Ok(reason)))
+}
+
+/// What is wrong with how texts are stored or sent, if anything.
+async fn look_at_encodings(db: &impl ConnectionTrait) -> Result<(), Result<String, DbErr>> {
+    let setting = async |name: &str| {
+        let sql = format!("SELECT current_setting('{name}') AS encoding");
+        scalar(db, &sql, "encoding").await.map_err(Err)
+    };
+    let stored: Option<String> = setting("server_encoding").await?;
+    let sent: Option<String> = setting("client_encoding").await?;
+    let reason =
+        stored.as_deref().and_then(not_stored).or_else(|| sent.as_deref().and_then(not_sent));
+    reason.map_or(Ok(()), |reason| Err(Ok(reason)))
+}
+
+/// Why a database with this encoding is not used.
+fn not_stored(encoding: &str) -> Option<String> {
+    (encoding != "UTF8").then(|| {
+        format!(
+            "its encoding is {encoding}, which does not have every character; create one with \
+             ENCODING 'UTF8' TEMPLATE template0 and name that"
+        )
+    })
+}
+
+/// Why sessions with this encoding are not used.
+fn not_sent(encoding: &str) -> Option<String> {
+    (encoding != "UTF8").then(|| {
+        format!(
+            "client_encoding is {encoding}; it has to be UTF8: see the options in the URL, and \
+             ALTER ROLE or ALTER DATABASE … RESET client_encoding"
+        )
+    })
 }
 
 /// Why a server with this version number is not used.

@@ -41,6 +41,7 @@ macro_rules! every_promise {
             journal::a_remembered_key_is_replayed_alone(database);
             journal::a_key_twice_in_a_batch_is_a_conflict(database);
             journal::outcomes_are_forgotten_by_age(database);
+            journal::what_cant_be_written_is_refused_alone(database);
             journal::entries_are_found(database);
             journal::a_checkpoint_never_goes_back(database);
             journal::rows_are_written_if_and_only_if_the_events_are(database, database);

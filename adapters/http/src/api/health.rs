@@ -1,6 +1,7 @@
 //! Whether the service is alive and ready.
 
 use daybook_application::Probe;
+use daybook_events::JournalError;
 use futures_util::future::join_all;
 use poem_openapi::OpenApi;
 
@@ -46,7 +47,7 @@ impl HealthApi {
 
     /// Whether the service takes requests
     ///
-    /// Not while the database can't be reached, nor when it is shutting down. Without its cache, its bus
+    /// Not while the database can't be reached or takes no writes, nor when it is shutting down. Without its cache, its bus
     /// or its task queue it goes on: it is `degraded`, and what was due is done when they are back.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self) -> Result<Json<Readiness>, Failure<NotReady>> {
@@ -57,9 +58,13 @@ impl HealthApi {
         }
         if let Err(error) = self.0.queries.ready().await {
             tracing::warn!(%error, "not ready");
-            return Err(
-                Problem::with_detail(Kind::Unavailable, "the database is unavailable").into()
-            );
+            let detail = match error {
+                JournalError::ReadOnly(reason) => format!("the database takes no writes: {reason}"),
+                JournalError::Unavailable(_)
+                | JournalError::Unknown(_)
+                | JournalError::Corrupt(_) => "the database is unavailable".to_owned(),
+            };
+            return Err(Problem::with_detail(Kind::Unavailable, detail).into());
         }
         let Engines { database, cache, bus, tasks } = self.0.engines.clone();
         let parts = [("cache", &cache), ("bus", &bus), ("tasks", &tasks)];

@@ -113,6 +113,10 @@ impl Journal<Row> for PlantedJournal {
         })
     }
 
+    async fn check(&self) -> Result<(), JournalError> {
+        self.journal.check().await
+    }
+
     async fn find_entries(&self, ids: &[EntryId]) -> Result<Vec<Option<Position>>, JournalError> {
         self.journal.find_entries(ids).await
     }

@@ -21,6 +21,8 @@ use crate::{
 ///   others have brought the stream to;
 /// - an entry whose idempotency key has an outcome is [`EntryOutcome::Replayed`] alone, and an
 ///   entry that repeats a key of the same batch is a [`EntryOutcome::Conflict`];
+/// - an entry that can't be written, for whatever the store has against what it says, or whose
+///   remembered outcome can't be read, is [`EntryOutcome::Refused`] alone: nothing of it is kept;
 /// - the rows and the remembered outcome of an entry are written if and only if its events are;
 /// - there is one outcome for each entry, in order.
 ///
@@ -31,9 +33,16 @@ pub trait Journal<R: Send + Sync + 'static>: Send + Sync {
     /// Appends a batch of entries.
     ///
     /// # Errors
-    /// [`JournalError::Unavailable`]: nothing was written. [`JournalError::Unknown`]: the
+    /// [`JournalError::Unavailable`] or [`JournalError::ReadOnly`]: nothing was written; what can't
+    /// write is given up, and a later call tries anew. [`JournalError::Unknown`]: the
     /// transaction may or may not have been committed; [`Journal::find_entries`] tells.
     async fn append(&self, batch: &[Entry<R>]) -> Result<Vec<EntryOutcome>, JournalError>;
+
+    /// Whether a batch could be appended now, also where nobody has tried for long.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`], or [`JournalError::ReadOnly`] where only reads are answered.
+    async fn check(&self) -> Result<(), JournalError>;
 
     /// For each entry, the position of its last event, or `None` where it has no event in the log.
     ///
@@ -137,6 +146,9 @@ pub enum JournalError {
     /// It can't be reached or is too busy; nothing was written.
     #[error("the journal is unavailable: {0}")]
     Unavailable(String),
+    /// It can be read and takes nothing; the text says why in words, and names no secret.
+    #[error("the journal takes no entries: {0}")]
+    ReadOnly(String),
     /// The connection was lost while a transaction was being committed.
     #[error("the outcome of a transaction is unknown: {0}")]
     Unknown(String),

@@ -16,14 +16,16 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError>;
 
-    /// Those of these tasks that are known, in no particular order.
+    /// Those of these tasks that are known, in no particular order. What can't be read is left out: it is
+    /// not to hold the others up.
     ///
     /// # Errors
     /// [`QueueError`].
     async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError>;
 
     /// At most `limit` tasks that had to wait for their time, and that nobody has taken although it
-    /// was before `before`, or whose lease was over before that; earliest asked for first.
+    /// was before `before`, or whose lease was over before that; earliest asked for first. What can't be
+    /// read is left out.
     ///
     /// # Errors
     /// [`QueueError`].
