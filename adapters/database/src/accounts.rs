@@ -5,9 +5,9 @@ use daybook_accounts::{
     Account, AccountId, AccountName, AccountPage, AccountRepository, AccountStatus,
     RepositoryError, StatementEntry, StatementPage,
 };
-use daybook_events::{EntryId, HolderId, Position, Timestamp, Version};
+use daybook_events::{EntryId, HolderId, Placed, Position, Timestamp, Version};
 use daybook_money::{Currency, Money};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, SelectTwo};
 
 use crate::Database;
 use crate::entities::{account, event, posting};
@@ -23,43 +23,48 @@ impl AccountRepository for Database {
         Ok(found.map_err(Fault::from)?.iter().map(restore).collect::<Result<_, _>>()?)
     }
 
-    async fn list(&self, page: &AccountPage) -> Result<Vec<Account>, RepositoryError> {
-        let mut query = account::Entity::find().filter(account::Column::Open.eq(true));
-        if let Some(holder) = page.holder {
-            query = query.filter(account::Column::HolderId.eq(holder.uuid()));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(account::Column::Id.gt(after.uuid()));
-        }
-        let found = query
-            .order_by_asc(account::Column::Id)
-            .limit(u64::from(page.limit))
-            .all(&self.readers)
-            .await;
-        Ok(found.map_err(Fault::from)?.iter().map(restore).collect::<Result<_, _>>()?)
+    async fn list(&self, page: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError> {
+        let found = listed(page)?.all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.iter().map(restore_placed).collect::<Result<_, _>>()?)
     }
 
     async fn statement(
         &self,
         page: &StatementPage,
     ) -> Result<Vec<StatementEntry>, RepositoryError> {
-        let mut query = posting::Entity::find()
-            .filter(posting::Column::AccountId.eq(page.account.uuid()))
-            .find_also_related(event::Entity);
-        if let Some(before) = page.before {
-            query = query.filter(posting::Column::Position.lt(stored(before.get())?));
-        }
-        let found = query
-            .order_by_desc(posting::Column::Position)
-            .limit(u64::from(page.limit))
-            .all(&self.readers)
-            .await
-            .map_err(Fault::from)?;
+        let found = lines(page)?.all(&self.readers).await.map_err(Fault::from)?;
         Ok(found
             .into_iter()
             .map(|(posting, event)| restore_entry(posting, event))
             .collect::<Result<_, _>>()?)
     }
+}
+
+pub(crate) fn listed(page: &AccountPage) -> Result<Select<account::Entity>, Fault> {
+    let mut query = account::Entity::find().filter(account::Column::Open.eq(true));
+    if let Some(holder) = page.holder {
+        query = query.filter(account::Column::HolderId.eq(holder.uuid()));
+    }
+    if let Some(after) = page.after {
+        query = query.filter(account::Column::Position.gt(stored(after.get())?));
+    }
+    Ok(query.order_by_asc(account::Column::Position).limit(u64::from(page.limit)))
+}
+
+pub(crate) fn lines(
+    page: &StatementPage,
+) -> Result<SelectTwo<posting::Entity, event::Entity>, Fault> {
+    let mut query = posting::Entity::find()
+        .filter(posting::Column::AccountId.eq(page.account.uuid()))
+        .find_also_related(event::Entity);
+    if let Some(before) = page.before {
+        query = query.filter(posting::Column::Position.lt(stored(before.get())?));
+    }
+    Ok(query.order_by_desc(posting::Column::Position).limit(u64::from(page.limit)))
+}
+
+pub(crate) fn restore_placed(row: &account::Model) -> Result<Placed<Account>, Fault> {
+    Ok(Placed { position: Position::new(restored(row.position)?), thing: restore(row)? })
 }
 
 pub(crate) fn restore(row: &account::Model) -> Result<Account, Fault> {
