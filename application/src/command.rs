@@ -138,6 +138,7 @@ impl Rejection {
             | Self::TaskDuplicated
             | Self::TaskNotDiscardable
             | Self::EmailTaken
+            | Self::MailNotAllowed
             | Self::Order(_) => false,
         }
     }

@@ -12,8 +12,8 @@ use daybook_accounts::{
 };
 use daybook_events::{
     BusError, Clock, Entry, EntryId, EntryOutcome, EventBus, EventData, EventFilter, EventId,
-    EventSignals, HolderId, IdSource, Journal, JournalError, Metadata, Position, RecordedEvent,
-    Signal, StoredOutcome, StreamId, Timestamp, Version,
+    EventSignals, HolderId, IdSource, Journal, JournalError, Metadata, Placed, Position,
+    RecordedEvent, Signal, StoredOutcome, StreamId, Timestamp, Version,
 };
 use daybook_money::Money;
 use daybook_orders::{Order, OrderId, OrderPage, OrderRepository, RepositoryError as OrdersError};
@@ -410,7 +410,7 @@ impl AccountRepository for FakeStore {
         Ok(ids.iter().filter_map(|id| log.accounts.get(id).cloned()).collect())
     }
 
-    async fn list(&self, _: &AccountPage) -> Result<Vec<Account>, AccountsError> {
+    async fn list(&self, _: &AccountPage) -> Result<Vec<Placed<Account>>, AccountsError> {
         Ok(Vec::new())
     }
 
@@ -435,7 +435,7 @@ impl OrderRepository for FakeStore {
         Ok(ids.iter().filter_map(|id| log.orders.get(id).cloned()).collect())
     }
 
-    async fn list(&self, _: &OrderPage) -> Result<Vec<Order>, OrdersError> {
+    async fn list(&self, _: &OrderPage) -> Result<Vec<Placed<Order>>, OrdersError> {
         Ok(Vec::new())
     }
 }

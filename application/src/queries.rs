@@ -10,8 +10,8 @@ use daybook_accounts::{
     RepositoryError as AccountsError, StatementEntry, StatementPage, Transfer,
 };
 use daybook_events::{
-    EventFilter, HolderId, Journal, JournalError, Position, QueueError, RecordedEvent, Task,
-    TaskCursor, TaskId, TaskPage, TaskRepository, TaskState, TransferId,
+    EventFilter, HolderId, Journal, JournalError, Placed, Position, QueueError, RecordedEvent,
+    Task, TaskCursor, TaskId, TaskPage, TaskRepository, TaskState, TransferId,
 };
 use daybook_orders::{
     Order, OrderId, OrderPage, OrderRepository, OrderStatus, RepositoryError as OrdersError,
@@ -160,9 +160,9 @@ impl Queries {
     pub async fn accounts(
         &self,
         caller: &Caller,
-        after: Option<AccountId>,
+        after: Option<Position>,
         limit: u32,
-    ) -> Result<Vec<Account>, QueryError> {
+    ) -> Result<Vec<Placed<Account>>, QueryError> {
         Ok(self.accounts.list(&AccountPage { holder: caller.restriction(), after, limit }).await?)
     }
 
@@ -220,12 +220,12 @@ impl Queries {
         &self,
         caller: &Caller,
         status: Option<OrderStatus>,
-        after: Option<OrderId>,
+        before: Option<Position>,
         limit: u32,
-    ) -> Result<Vec<Order>, QueryError> {
+    ) -> Result<Vec<Placed<Order>>, QueryError> {
         Ok(self
             .orders
-            .list(&OrderPage { holder: caller.restriction(), status, after, limit })
+            .list(&OrderPage { holder: caller.restriction(), status, before, limit })
             .await?)
     }
 
@@ -281,11 +281,11 @@ impl Queries {
         &self,
         caller: &Caller,
         state: Option<TaskState>,
-        after: Option<TaskId>,
+        after: Option<TaskCursor>,
         limit: u32,
-    ) -> Result<Vec<Task>, QueryError> {
+    ) -> Result<Vec<Placed<Task>>, QueryError> {
         let owner: Option<HolderId> = caller.restriction();
-        Ok(self.tasks.list(&TaskPage { owner, state, after: after.map(TaskCursor), limit }).await?)
+        Ok(self.tasks.list(&TaskPage { owner, state, after, limit }).await?)
     }
 
     /// Whether the database answers, and takes what is written.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use daybook_accounts::{Account, AccountId};
-use daybook_events::{HolderId, Position, RecordedEvent, StreamId, Version};
+use daybook_events::{HolderId, Placed, Position, RecordedEvent, StreamId, Version};
 use daybook_orders::{Order, OrderId};
 use thiserror::Error;
 
@@ -118,13 +118,13 @@ pub trait Shadow: Send {
     ///
     /// # Errors
     /// [`RebuildError`].
-    async fn accounts(&mut self, ids: &[AccountId]) -> Result<Vec<Account>, RebuildError>;
+    async fn accounts(&mut self, ids: &[AccountId]) -> Result<Vec<Placed<Account>>, RebuildError>;
 
     /// Orders as they were written.
     ///
     /// # Errors
     /// [`RebuildError`].
-    async fn orders(&mut self, ids: &[OrderId]) -> Result<Vec<Order>, RebuildError>;
+    async fn orders(&mut self, ids: &[OrderId]) -> Result<Vec<Placed<Order>>, RebuildError>;
 
     /// Looks for live rows that may differ. What is written from now on may as well.
     ///

@@ -6,12 +6,13 @@ use daybook_accounts::{
     RepositoryError, StatementEntry, StatementPage, Transfer, TransferSent, TransferSide,
 };
 use daybook_events::{
-    EntryId, EventData, EventPayload, HolderId, Position, Timestamp, TransferId, Version,
+    EntryId, EventData, EventPayload, HolderId, Placed, Position, Timestamp, TransferId, Version,
 };
 use daybook_money::{Currency, Money};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select, SelectTwo,
 };
 
 use crate::Database;
@@ -28,38 +29,16 @@ impl AccountRepository for Database {
         Ok(found.map_err(Fault::from)?.iter().map(restore).collect::<Result<_, _>>()?)
     }
 
-    async fn list(&self, page: &AccountPage) -> Result<Vec<Account>, RepositoryError> {
-        let mut query = account::Entity::find().filter(account::Column::Open.eq(true));
-        if let Some(holder) = page.holder {
-            query = query.filter(account::Column::HolderId.eq(holder.uuid()));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(account::Column::Id.gt(after.uuid()));
-        }
-        let found = query
-            .order_by_asc(account::Column::Id)
-            .limit(u64::from(page.limit))
-            .all(&self.readers)
-            .await;
-        Ok(found.map_err(Fault::from)?.iter().map(restore).collect::<Result<_, _>>()?)
+    async fn list(&self, page: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError> {
+        let found = listed(page)?.all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.iter().map(restore_placed).collect::<Result<_, _>>()?)
     }
 
     async fn statement(
         &self,
         page: &StatementPage,
     ) -> Result<Vec<StatementEntry>, RepositoryError> {
-        let mut query = posting::Entity::find()
-            .filter(posting::Column::AccountId.eq(page.account.uuid()))
-            .find_also_related(event::Entity);
-        if let Some(before) = page.before {
-            query = query.filter(posting::Column::Position.lt(stored(before.get())?));
-        }
-        let found = query
-            .order_by_desc(posting::Column::Position)
-            .limit(u64::from(page.limit))
-            .all(&self.readers)
-            .await
-            .map_err(Fault::from)?;
+        let found = lines(page)?.all(&self.readers).await.map_err(Fault::from)?;
         Ok(found
             .into_iter()
             .map(|(posting, event)| restore_entry(posting, event))
@@ -107,6 +86,33 @@ fn transfer_side(event: &event::Model) -> Result<Option<TransferSide>, Fault> {
     let data = EventData::from_stored(event.data.clone()).map_err(Fault::corrupt)?;
     let event = AccountEvent::from_stored(&event.event_type, &data).map_err(Fault::corrupt)?;
     Ok(TransferSide::of(&event))
+}
+
+pub(crate) fn listed(page: &AccountPage) -> Result<Select<account::Entity>, Fault> {
+    let mut query = account::Entity::find().filter(account::Column::Open.eq(true));
+    if let Some(holder) = page.holder {
+        query = query.filter(account::Column::HolderId.eq(holder.uuid()));
+    }
+    if let Some(after) = page.after {
+        query = query.filter(account::Column::Position.gt(stored(after.get())?));
+    }
+    Ok(query.order_by_asc(account::Column::Position).limit(u64::from(page.limit)))
+}
+
+pub(crate) fn lines(
+    page: &StatementPage,
+) -> Result<SelectTwo<posting::Entity, event::Entity>, Fault> {
+    let mut query = posting::Entity::find()
+        .filter(posting::Column::AccountId.eq(page.account.uuid()))
+        .find_also_related(event::Entity);
+    if let Some(before) = page.before {
+        query = query.filter(posting::Column::Position.lt(stored(before.get())?));
+    }
+    Ok(query.order_by_desc(posting::Column::Position).limit(u64::from(page.limit)))
+}
+
+pub(crate) fn restore_placed(row: &account::Model) -> Result<Placed<Account>, Fault> {
+    Ok(Placed { position: Position::new(restored(row.position)?), thing: restore(row)? })
 }
 
 pub(crate) fn restore(row: &account::Model) -> Result<Account, Fault> {

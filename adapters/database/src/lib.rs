@@ -21,6 +21,9 @@ mod holders;
 mod insert;
 mod journal;
 mod leasing;
+mod list;
+#[cfg(test)]
+mod list_plans;
 mod orders;
 mod pool;
 mod postgres;

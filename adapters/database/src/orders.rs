@@ -1,19 +1,20 @@
 //! Orders.
 
 use async_trait::async_trait;
-use daybook_events::{HolderId, Timestamp, Version};
+use daybook_events::{HolderId, Placed, Position, Timestamp, Version};
 use daybook_money::Currency;
 use daybook_orders::{
     Contents, Order, OrderId, OrderLine, OrderPage, OrderRepository, OrderStatus, Payment,
     RepositoryError,
 };
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, QueryFilter, Statement};
 
 use crate::Database;
-use crate::accounts::restored;
+use crate::accounts::{restored, stored};
 use crate::entities::order;
 use crate::error::Fault;
 use crate::insert::padded;
+use crate::list::Newest;
 
 #[async_trait]
 impl OrderRepository for Database {
@@ -24,24 +25,31 @@ impl OrderRepository for Database {
         Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
     }
 
-    async fn list(&self, page: &OrderPage) -> Result<Vec<Order>, RepositoryError> {
-        let mut query = order::Entity::find();
-        if let Some(holder) = page.holder {
-            query = query.filter(order::Column::HolderId.eq(holder.uuid()));
-        }
-        if let Some(status) = page.status {
-            query = query.filter(order::Column::Status.eq(status.as_str()));
-        }
-        if let Some(after) = page.after {
-            query = query.filter(order::Column::Id.lt(after.uuid()));
-        }
-        let found = query
-            .order_by_desc(order::Column::Id)
-            .limit(u64::from(page.limit))
-            .all(&self.readers)
-            .await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    async fn list(&self, page: &OrderPage) -> Result<Vec<Placed<Order>>, RepositoryError> {
+        let statement = listed(page, self.readers.get_database_backend())?;
+        let found = order::Entity::find().from_raw_sql(statement).all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore_placed).collect::<Result<_, _>>()?)
     }
+}
+
+pub(crate) fn listed(page: &OrderPage, backend: DatabaseBackend) -> Result<Statement, Fault> {
+    let all = OrderStatus::ALL.map(OrderStatus::as_str);
+    let one = page.status.map(OrderStatus::as_str);
+    let newest = Newest {
+        table: "orders",
+        owner_column: "holder_id",
+        owner: page.holder.map(HolderId::uuid),
+        state_column: "status",
+        states: one.as_ref().map_or(&all[..], std::slice::from_ref),
+        key: "position",
+        before: vec![page.before.map_or(Ok(i64::MAX), |before| stored(before.get()))?.into()],
+        limit: page.limit,
+    };
+    Ok(newest.statement(backend))
+}
+
+pub(crate) fn restore_placed(row: order::Model) -> Result<Placed<Order>, Fault> {
+    Ok(Placed { position: Position::new(restored(row.position)?), thing: restore(row)? })
 }
 
 pub(crate) fn restore(row: order::Model) -> Result<Order, Fault> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
-use crate::journal::{TASKS, task_values};
+use crate::journal::{TASKS, head, task_values};
 use crate::leasing::{bury_unreadable, lease_rows, note_lost};
 use crate::task_rows::leased;
 use crate::tasks::DatabaseQueue;
@@ -79,9 +79,10 @@ async fn recorded(
     let unknown: Vec<_> =
         tasks.iter().filter(|task| !known.contains_key(&task.id.uuid())).collect();
     if !unknown.is_empty() {
+        let head = head(transaction).await?;
         let rows: HashMap<Uuid, _> = unknown
             .iter()
-            .map(|task| Ok((task.id.uuid(), task_values(task, 0)?)))
+            .map(|task| Ok((task.id.uuid(), task_values(task, 0, head)?)))
             .collect::<Result<_, Fault>>()?;
         TASKS.run(transaction, rows.into_values().collect()).await?;
         known.extend(locked(transaction, unknown).await?);

@@ -2,19 +2,24 @@
 
 use async_trait::async_trait;
 use daybook_events::{
-    HolderId, QueueError, Task, TaskCursor, TaskId, TaskKind, TaskPage, TaskRepository, TaskState,
-    Timestamp, UniqueKey, UniqueTask,
+    HolderId, Placed, QueueError, Task, TaskCursor, TaskId, TaskKind, TaskPage, TaskRepository,
+    TaskState, Timestamp, UniqueKey, UniqueTask,
 };
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement,
+};
 use uuid::Uuid;
 
 use crate::Database;
+use crate::accounts::stored;
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
 use crate::leasing::is_abandoned;
-use crate::task_rows::{restore, restore_unique};
+use crate::list::Newest;
+use crate::task_rows::{restore, restore_placed, restore_unique};
 
 #[async_trait]
 impl TaskRepository for Database {
@@ -60,20 +65,10 @@ impl TaskRepository for Database {
         Ok(found.map_err(Fault::from)?.as_ref().map(restore_unique).transpose()?)
     }
 
-    async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError> {
-        let mut query = Entity::find();
-        if let Some(owner) = page.owner {
-            query = query.filter(Column::OwnerId.eq(owner.uuid()));
-        }
-        if let Some(state) = page.state {
-            query = query.filter(Column::State.eq(state.as_str()));
-        }
-        if let Some(TaskCursor(after)) = page.after {
-            query = query.filter(Column::Id.lt(after.uuid()));
-        }
-        let found =
-            query.order_by_desc(Column::Id).limit(u64::from(page.limit)).all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    async fn list(&self, page: &TaskPage) -> Result<Vec<Placed<Task>>, QueueError> {
+        let statement = listed(page, self.readers.get_database_backend())?;
+        let found = Entity::find().from_raw_sql(statement).all(&self.readers).await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(restore_placed).collect::<Result<_, _>>()?)
     }
 
     async fn forget_done(&self, before: Timestamp, limit: u32) -> Result<u64, QueueError> {
@@ -87,6 +82,8 @@ impl TaskRepository for Database {
                         .is_in([TaskState::Done, TaskState::Discarded].map(TaskState::as_str)),
                 )
                 .filter(Column::FinishedAt.lt(before.micros()))
+                // It was made before it was finished; that there is an index of.
+                .filter(Column::CreatedAt.lt(before.micros()))
                 // While it rules out another, it has to be known.
                 .filter(Column::UniqueUntil.is_null().or(Column::UniqueUntil.lt(before.micros())))
                 .limit(u64::from(limit))
@@ -111,4 +108,24 @@ fn readable(rows: Vec<Model>) -> Vec<Task> {
             .ok()
     };
     rows.into_iter().filter_map(read).collect()
+}
+
+pub(crate) fn listed(page: &TaskPage, backend: DatabaseBackend) -> Result<Statement, Fault> {
+    let all = TaskState::ALL.map(TaskState::as_str);
+    let one = page.state.map(TaskState::as_str);
+    let before = match page.after {
+        Some(TaskCursor { position, id }) => (stored(position.get())?, id.uuid()),
+        None => (i64::MAX, Uuid::nil()),
+    };
+    let newest = Newest {
+        table: "tasks",
+        owner_column: "owner_id",
+        owner: page.owner.map(HolderId::uuid),
+        state_column: "state",
+        states: one.as_ref().map_or(&all[..], std::slice::from_ref),
+        key: "position,id",
+        before: vec![before.0.into(), before.1.into()],
+        limit: page.limit,
+    };
+    Ok(newest.statement(backend))
 }

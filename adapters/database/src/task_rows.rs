@@ -1,8 +1,8 @@
 //! Tasks as they are stored.
 
 use daybook_events::{
-    FailedAttempt, HolderId, Lease, Priority, Task, TaskId, TaskState, Timestamp, UniqueKey,
-    UniqueTask, Version,
+    FailedAttempt, HolderId, Lease, Placed, Position, Priority, Task, TaskId, TaskState, Timestamp,
+    UniqueKey, UniqueTask, Version,
 };
 use serde_json::value::RawValue;
 
@@ -20,6 +20,10 @@ pub(crate) fn leased(row: Model) -> Result<Lease, Fault> {
         token: restored(row.lease_token)?.saturating_add(1),
         history: restore_history(&row.history)?,
     })
+}
+
+pub(crate) fn restore_placed(row: Model) -> Result<Placed<Task>, Fault> {
+    Ok(Placed { position: Position::new(restored(row.position)?), thing: restore(row)? })
 }
 
 pub(crate) fn restore(row: Model) -> Result<Task, Fault> {

@@ -17,7 +17,7 @@ use crate::accounts::stored;
 use crate::completions::Completions;
 use crate::entities::task::{Column, Entity};
 use crate::error::Fault;
-use crate::journal::{TASKS, task_values};
+use crate::journal::{TASKS, head, task_values};
 use crate::leasing::{self, has_room, is_abandoned, is_ahead, is_waiting};
 use crate::task_rows::stored_history;
 
@@ -86,14 +86,15 @@ impl DatabaseQueue {
 #[async_trait]
 impl TaskQueue for DatabaseQueue {
     async fn enqueue(&self, tasks: &[NewTask]) -> Result<(), QueueError> {
-        let rows = tasks.iter().map(|task| task_values(task, 0)).collect::<Result<_, Fault>>()?;
         let written = self.database.writer.bounded(async {
             let transaction = self.database.begin().await?;
-            TASKS.run(&transaction, rows).await?;
+            let head = head(&transaction).await?;
+            let rows = tasks.iter().map(|task| task_values(task, 0, head));
+            TASKS.run(&transaction, rows.collect::<Result<_, Fault>>()?).await?;
             self.database.engine.tell_workers(&transaction).await?;
-            transaction.commit().await
+            Ok::<_, Fault>(transaction.commit().await?)
         });
-        Ok(written.await.map_err(Fault::from)?)
+        Ok(written.await?)
     }
 
     async fn lease(&self, room: &Room, term: Duration) -> Result<Vec<Lease>, QueueError> {

@@ -14,7 +14,7 @@ use daybook_application::contract::sample::{event_on, holder, keyed, opening};
 use daybook_application::contract::task_queue::{ManualClock, TestTime};
 use daybook_application::{
     Appender, AppenderSettings, Change, Command, CommandError, Decision, Key, Outcome, Ports,
-    Reads, Receipt, Rejection, Request, States, Tail,
+    Reads, Receipt, Rejection, Request, States, Tail, TailBounds,
 };
 use daybook_database::{
     Database, DatabaseQueue, DatabaseSettings, Migrate, PostgresSettings, SqliteSettings,
@@ -90,7 +90,12 @@ impl Own {
         let many = NonZeroUsize::new(1_000).unwrap();
         let settings = AppenderSettings { queue: many, batch: many, states: many, decisions: 8 };
         let reads = Reads::new(shared.clone(), shared, None);
-        let (appender, task) = Appender::new(ports, settings, reads, Arc::new(Tail::new(64)));
+        let (appender, task) = Appender::new(
+            ports,
+            settings,
+            reads,
+            Arc::new(Tail::new(TailBounds { events: 64, bytes: 8 << 20 })),
+        );
         let submitted: Vec<_> = commands
             .into_iter()
             .map(|command| appender.submit(Box::new(command), Request::default()).unwrap())

@@ -4,7 +4,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 use daybook_accounts::Account;
-use daybook_events::{HolderId, Position, RecordedEvent, StreamId, TaskId, TaskKind, Version};
+use daybook_events::{
+    HolderId, Placed, Position, RecordedEvent, StreamId, TaskId, TaskKind, Version,
+};
 use daybook_orders::Order;
 use thiserror::Error;
 
@@ -33,7 +35,7 @@ pub enum Check {
     Balance,
     /// Remembered outcomes can be read, and stand at the end of an entry.
     Outcomes,
-    /// Tasks that are still there have the owner, kind and version of their stream.
+    /// Tasks that are still there have the owner, kind, place and version of their stream.
     Tasks,
     /// No reader of the log is past its end.
     Checkpoints,
@@ -100,9 +102,9 @@ impl fmt::Display for Difference {
 #[derive(Clone, Debug, Default)]
 pub struct Projected {
     /// Accounts as the log leaves them.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<Placed<Account>>,
     /// Orders as the log leaves them.
-    pub orders: Vec<Order>,
+    pub orders: Vec<Placed<Order>>,
     /// Everyone who registered.
     pub holders: Vec<HolderId>,
     /// Tasks as the log leaves them.
@@ -131,6 +133,8 @@ pub struct ProjectedTask {
     pub owner: Option<HolderId>,
     /// What it is about.
     pub kind: TaskKind,
+    /// Where its first event stands.
+    pub position: Position,
     /// How many events its stream has.
     pub version: Version,
 }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use daybook_accounts::{Account, AccountEvent, AccountId, HolderEvent};
 use daybook_events::{
-    Aggregate, EventPayload, HolderId, NotificationEvent, RecordedEvent, StreamId, TaskEvent,
-    TaskId, Version,
+    Aggregate, EventPayload, HolderId, NotificationEvent, Placed, Position, RecordedEvent,
+    StreamId, TaskEvent, TaskId, Version,
 };
 use daybook_orders::{Order, OrderEvent, OrderId};
 use uuid::Uuid;
@@ -30,8 +30,8 @@ struct Current {
 
 enum State {
     New,
-    Account(Account),
-    Order(Order),
+    Account(Placed<Account>),
+    Order(Placed<Order>),
     Holder(HolderId),
     Task(ProjectedTask),
     Topic,
@@ -84,15 +84,17 @@ pub(crate) fn stream_of(stream: &StreamId) -> Option<ReadModel> {
 /// What accounts and orders come to by these events, in the order of the log, from how they were
 /// before them. Other streams are left out.
 pub(crate) fn follow(
-    accounts: Vec<Account>,
-    orders: Vec<Order>,
+    accounts: Vec<Placed<Account>>,
+    orders: Vec<Placed<Order>>,
     events: &[RecordedEvent],
 ) -> (Projected, Vec<Difference>) {
     let known = accounts
         .into_iter()
-        .map(|account| (account.id.stream(), account.version, State::Account(account)));
+        .map(|account| (account.thing.id.stream(), account.thing.version, State::Account(account)));
     let known = known.chain(
-        orders.into_iter().map(|order| (order.id.stream(), order.version, State::Order(order))),
+        orders
+            .into_iter()
+            .map(|order| (order.thing.id.stream(), order.thing.version, State::Order(order))),
     );
     let mut states: HashMap<StreamId, Current> = known
         .map(|(stream, version, state)| {
@@ -177,28 +179,35 @@ fn apply(
 }
 
 fn account(
-    before: Option<Account>,
+    before: Option<Placed<Account>>,
     key: &str,
     event: &RecordedEvent,
 ) -> Result<(State, Vec<crate::PostingRow>), String> {
+    let (position, before) = apart(before, event);
     let change = read::<AccountEvent>(event)?;
     let after = Account::evolve(before, &change).map_err(|error| error.to_string())?;
     belongs(event, key, after.id.uuid(), Some(after.holder_id), change.order_id())?;
     let postings = account_postings(&after, &change, 0).map_err(|error| error.to_string())?;
-    Ok((State::Account(after), postings))
+    Ok((State::Account(Placed { position, thing: after }), postings))
+}
+
+/// Where a stream begins, with this event if nothing was before it; and what was before it.
+fn apart<T>(before: Option<Placed<T>>, event: &RecordedEvent) -> (Position, Option<T>) {
+    before.map_or((event.position, None), |before| (before.position, Some(before.thing)))
 }
 
 fn order(
-    before: Option<Order>,
+    before: Option<Placed<Order>>,
     key: &str,
     event: &RecordedEvent,
 ) -> Result<(State, Vec<crate::PostingRow>), String> {
+    let (position, before) = apart(before, event);
     let change = read::<OrderEvent>(event)?;
     let after = Order::evolve(before, &change).map_err(|error| error.to_string())?;
     let id = after.id.uuid();
     belongs(event, key, id, Some(after.holder_id), Some(id))?;
     let postings = order_postings(after.id, &change, 0).map_err(|error| error.to_string())?;
-    Ok((State::Order(after), postings))
+    Ok((State::Order(Placed { position, thing: after }), postings))
 }
 
 fn holder(key: &str, event: &RecordedEvent) -> Result<State, String> {
@@ -214,6 +223,7 @@ fn task(before: Option<ProjectedTask>, key: &str, event: &RecordedEvent) -> Resu
             id: requested.task_id,
             owner: event.owner,
             kind: requested.kind,
+            position: event.position,
             version: event.version,
         },
         (Some(before), TaskEvent::TaskRetried(retried)) if retried.task_id == before.id => {

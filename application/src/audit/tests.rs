@@ -2,8 +2,8 @@
 
 use daybook_accounts::{Account, AccountEvent, AccountId, AccountName, OpenAccount};
 use daybook_events::{
-    Aggregate, EventId, EventPayload, HolderId, Metadata, Position, RecordedEvent, StreamId,
-    Timestamp, Version,
+    Aggregate, EventId, EventPayload, HolderId, Metadata, Placed, Position, RecordedEvent,
+    StreamId, Timestamp, Version,
 };
 use daybook_money::Amount;
 use daybook_orders::{CreateOrder, Order, OrderEvent, OrderId};
@@ -90,6 +90,10 @@ fn by_stream(mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
     events
 }
 
+fn at<T>(position: u64, thing: T) -> Placed<T> {
+    Placed { position: Position::new(position), thing }
+}
+
 /// All that the pages come to, each row once.
 fn folded(events: &[RecordedEvent], page: usize) -> (Projected, Vec<String>) {
     let (mut fold, mut all, mut broken) = (Fold::default(), Projected::default(), Vec::new());
@@ -115,7 +119,8 @@ fn the_size_of_pages_changes_nothing() {
     for page in 1..=events.len() {
         let (all, broken) = folded(&events, page);
         assert!(broken.is_empty(), "{broken:?}");
-        assert_eq!((&*all.accounts, &*all.orders), (&[account.clone()][..], &[order.clone()][..]));
+        let expected = (vec![at(1, account.clone())], vec![at(2, order.clone())]);
+        assert_eq!((all.accounts, all.orders), expected);
         let balances: Vec<_> = all
             .postings
             .iter()
@@ -136,7 +141,8 @@ fn following_the_log_from_anywhere_comes_to_the_same() {
         assert!(broken.is_empty(), "{broken:?}");
         let (page, broken) = follow(known.accounts, known.orders, after);
         assert!(broken.is_empty(), "{broken:?}");
-        assert_eq!((page.accounts, page.orders), (vec![account.clone()], vec![order.clone()]));
+        let expected = (vec![at(1, account.clone())], vec![at(2, order.clone())]);
+        assert_eq!((page.accounts, page.orders), expected);
         assert_eq!(page.positions.len(), after.len());
     }
 }
@@ -164,7 +170,8 @@ fn a_stream_that_breaks_off_is_told_once_and_comes_to_nothing() {
         let (all, broken) = folded(&by_stream(events), 2);
         assert!(broken.iter().all(|line| line.starts_with("streams: ")), "{broken:?}");
         assert!(broken.iter().any(|line| line.contains(named)), "{named}: {broken:?}");
-        assert_eq!((all.accounts.len(), all.orders), (0, vec![order]), "{named}");
+        let orders: Vec<_> = all.orders.into_iter().map(|order| order.thing).collect();
+        assert_eq!((all.accounts.len(), orders), (0, vec![order]), "{named}");
         assert_eq!(all.postings.len(), 2, "{named}: only those of the opening");
     }
 }

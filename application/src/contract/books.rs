@@ -1,6 +1,6 @@
 //! What the books promise.
 
-use daybook_events::{Journal, Version};
+use daybook_events::{Journal, Placed, Position, Version};
 
 use super::sample::{event_on, holder, opening};
 use crate::{Books, Check, Projected, ProjectedPosting, Row};
@@ -45,13 +45,13 @@ pub async fn what_is_as_the_log_says_does_not_differ(
     let (account, entry) = opening(1, holder(1), "10");
     let postings = entry.rows.iter().filter_map(|row| match row {
         Row::Posting(row) => {
-            Some(ProjectedPosting { position: daybook_events::Position::new(1), row: row.clone() })
+            Some(ProjectedPosting { position: Position::new(1), row: row.clone() })
         }
         _ => None,
     });
     let page = Projected {
-        accounts: vec![account.clone()],
-        positions: vec![daybook_events::Position::new(1)],
+        accounts: vec![Placed { position: Position::new(1), thing: account.clone() }],
+        positions: vec![Position::new(1)],
         postings: postings.collect(),
         ..Projected::default()
     };
@@ -62,11 +62,17 @@ pub async fn what_is_as_the_log_says_does_not_differ(
         assert_eq!(snapshot.check(check).await.unwrap(), [], "{check:?}");
     }
 
+    let elsewhere = Placed { position: Position::new(2), thing: account.clone() };
+    let moved = Projected { accounts: vec![elsewhere], ..page.clone() };
+    let found = snapshot.compare(&moved).await.unwrap();
+    assert!(found.len() == 1 && found[0].what.contains("position is 1"), "{found:?}");
+
     let closed = daybook_accounts::Account {
         status: daybook_accounts::AccountStatus::Closed,
         version: Version::new(2),
         ..account
     };
+    let closed = Placed { position: Position::new(1), thing: closed };
     let without = Projected { accounts: vec![closed], postings: Vec::new(), ..page };
     let found = snapshot.compare(&without).await.unwrap();
     let checks: Vec<_> = found.iter().map(|difference| difference.check).collect();

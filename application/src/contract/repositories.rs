@@ -1,9 +1,7 @@
 //! What every repository promises.
 
-use daybook_accounts::{
-    Account, AccountId, AccountPage, AccountRepository, StatementPage, TransferSide,
-};
-use daybook_events::{Aggregate, EventPayload, Journal, Position, TransferId};
+use daybook_accounts::{Account, AccountPage, AccountRepository, StatementPage, TransferSide};
+use daybook_events::{Aggregate, EventPayload, Journal, Placed, Position, TransferId};
 use daybook_money::Amount;
 use daybook_orders::{
     Contents, CreateOrder, LineName, Order, OrderEvent, OrderId, OrderPage, OrderRepository,
@@ -14,7 +12,8 @@ use uuid::Uuid;
 use super::sample::{account_entry, event_on, holder, opening};
 use crate::Row;
 
-/// Accounts are listed oldest first, page by page, by holder; closed ones are found and not listed.
+/// Accounts are listed in the order in which they were opened, page by page, by holder, whatever their
+/// ids are; closed ones are found and not listed.
 pub async fn accounts_are_listed_oldest_first(
     journal: &dyn Journal<Row>,
     accounts: &dyn AccountRepository,
@@ -28,16 +27,23 @@ pub async fn accounts_are_listed_oldest_first(
     let after = daybook_accounts::Account::evolve(Some(closing), &closed).unwrap();
     journal.append(&[account_entry(&after, &closed)]).await.unwrap();
 
-    let list = |owner: Option<u128>, after: Option<u128>, limit| async move {
-        let after = after.map(|n| AccountId::from_uuid(Uuid::from_u128(n)));
-        let page = AccountPage { holder: owner.map(holder), after, limit };
+    let list = |owner: Option<u128>, after: Option<u64>, limit| async move {
+        let page =
+            AccountPage { holder: owner.map(holder), after: after.map(Position::new), limit };
         let found = accounts.list(&page).await.unwrap();
-        found.iter().map(|account| account.id.uuid().as_u128()).collect::<Vec<_>>()
+        let placed = |found: &Placed<daybook_accounts::Account>| {
+            (found.position.get(), found.thing.id.uuid().as_u128())
+        };
+        found.iter().map(placed).collect::<Vec<_>>()
     };
-    assert_eq!(list(Some(1), None, 10).await, [1, 3]);
-    assert_eq!(list(Some(1), None, 1).await, [1]);
-    assert_eq!(list(Some(1), Some(1), 10).await, [3]);
-    assert_eq!(list(None, None, 10).await, [1, 2, 3]);
+    assert_eq!(list(Some(1), None, 10).await, [(1, 3), (2, 1)]);
+    assert_eq!(list(Some(1), None, 1).await, [(1, 3)]);
+    assert_eq!(list(Some(1), Some(1), 10).await, [(2, 1)]);
+    assert_eq!(list(None, None, 10).await, [(1, 3), (2, 1), (3, 2)]);
+    // Opened meanwhile by someone whose clock is behind: it comes after all that were there.
+    let (_, entry) = opening(0, holder(1), "1");
+    journal.append(&[entry]).await.unwrap();
+    assert_eq!(list(Some(1), Some(2), 10).await, [(6, 0)]);
     assert!(!accounts.find(&[after.id]).await.unwrap()[0].is_open());
 }
 
@@ -111,7 +117,8 @@ pub async fn a_transfer_is_found_and_stands_in_both_statements(
     }
 }
 
-/// An order comes back as its events left it, and is listed newest first, by holder and status.
+/// An order comes back as its events left it, and is listed newest first, by holder and status,
+/// whatever its id is.
 pub async fn orders_come_back_and_are_listed_newest_first(
     journal: &dyn Journal<Row>,
     orders: &dyn OrderRepository,
@@ -123,7 +130,7 @@ pub async fn orders_come_back_and_are_listed_newest_first(
     };
     let contents = Contents::new("EUR".parse().unwrap(), vec![line]).unwrap();
     let mut made = Vec::new();
-    for (n, owner, contents) in [(1, 1, Some(contents)), (2, 1, None), (3, 2, None)] {
+    for (n, owner, contents) in [(2, 1, Some(contents)), (3, 1, None), (1, 2, None)] {
         let created = Order::create(CreateOrder {
             order_id: OrderId::from_uuid(Uuid::from_u128(n)),
             holder_id: holder(owner),
@@ -142,16 +149,20 @@ pub async fn orders_come_back_and_are_listed_newest_first(
         orders.find(&[made[0].id, made[1].id, OrderId::from_uuid(Uuid::nil())]).await.unwrap();
     found.sort_by_key(|order| order.id);
     assert_eq!(found, made[..2]);
-    let list = |owner: Option<u128>, status, after: Option<u128>| async move {
-        let after = after.map(|n| OrderId::from_uuid(Uuid::from_u128(n)));
-        let page = OrderPage { holder: owner.map(holder), status, after, limit: 10 };
+    let list = |owner: Option<u128>, status, before: Option<u64>| async move {
+        let before = before.map(Position::new);
+        let page = OrderPage { holder: owner.map(holder), status, before, limit: 10 };
         let found = orders.list(&page).await.unwrap();
-        found.iter().map(|order| order.id.uuid().as_u128()).collect::<Vec<_>>()
+        let placed =
+            |found: &Placed<Order>| (found.position.get(), found.thing.id.uuid().as_u128());
+        found.iter().map(placed).collect::<Vec<_>>()
     };
-    assert_eq!(list(Some(1), None, None).await, [2, 1]);
-    assert_eq!(list(Some(1), None, Some(2)).await, [1]);
-    assert_eq!(list(Some(1), Some(OrderStatus::Paid), None).await, [1]);
-    assert_eq!(list(None, None, None).await, [3, 2, 1]);
+    assert_eq!(list(Some(1), None, None).await, [(2, 3), (1, 2)]);
+    assert_eq!(list(Some(1), None, Some(2)).await, [(1, 2)]);
+    assert_eq!(list(Some(1), Some(OrderStatus::Paid), None).await, [(1, 2)]);
+    assert_eq!(list(None, Some(OrderStatus::Pending), None).await, [(3, 1), (2, 3)]);
+    assert_eq!(list(None, None, None).await, [(3, 1), (2, 3), (1, 2)]);
+    assert_eq!(list(None, None, Some(3)).await, [(2, 3), (1, 2)]);
 }
 
 fn order_entry(after: &Order, event: &OrderEvent) -> daybook_events::Entry<Row> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_accounts::{Account, AccountName, AccountRepository};
-use daybook_events::{Journal, Position};
+use daybook_events::{Journal, Placed, Position};
 
 use super::sample::{event_on, holder, opening};
 use super::soon;
@@ -35,7 +35,7 @@ async fn misnamed(journal: &dyn Journal<Row>) -> (Account, Account) {
 
 fn page(account: &Account) -> Projected {
     Projected {
-        accounts: vec![account.clone()],
+        accounts: vec![Placed { position: Position::new(1), thing: account.clone() }],
         positions: vec![Position::new(1)],
         ..Projected::default()
     }
@@ -58,7 +58,8 @@ pub async fn what_a_rebuild_left_is_removed(
     let (account, _) = opening(1, holder(1), "10");
     let mut left = begun(shadows).await;
     left.write(&page(&account)).await.unwrap();
-    assert_eq!(left.accounts(&[account.id]).await.unwrap(), std::slice::from_ref(&account));
+    let placed = Placed { position: Position::new(1), thing: account.clone() };
+    assert_eq!(left.accounts(&[account.id]).await.unwrap(), [placed]);
     drop(left);
     let mut next = begun(shadows).await;
     assert_eq!(next.accounts(&[account.id]).await.unwrap(), []);

@@ -295,7 +295,7 @@ pub async fn tasks_are_listed_and_done_ones_forgotten(
     let list = |owner, state, limit| async move {
         let page = TaskPage { owner, state, after: None, limit };
         let found = tasks.list(&page).await.unwrap();
-        found.iter().map(|task| task.id.uuid().as_u128()).collect::<Vec<_>>()
+        found.iter().map(|task| task.thing.id.uuid().as_u128()).collect::<Vec<_>>()
     };
     assert_eq!(list(Some(holder(1)), None, 9).await, [2, 1]);
     assert_eq!(list(None, None, 2).await, [3, 2]);

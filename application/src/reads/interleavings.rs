@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use daybook_accounts::{AccountPage, RepositoryError, StatementEntry, StatementPage};
-use daybook_events::CacheError;
+use daybook_events::{CacheError, Placed};
 use daybook_memory::MemoryCache;
 use daybook_orders::MockOrderRepository;
 use futures_util::future::join_all;
@@ -125,7 +125,7 @@ impl AccountRepository for InTurn<Stored> {
         Ok(vec![self.port.lock().unwrap().clone()])
     }
 
-    async fn list(&self, _: &AccountPage) -> Result<Vec<Account>, RepositoryError> {
+    async fn list(&self, _: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError> {
         Ok(Vec::new())
     }
 

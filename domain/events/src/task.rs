@@ -87,6 +87,10 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Queued, Self::Running, Self::Done, Self::Dead, Self::Discarded];
+
     /// The state's name: `queued`, `running`, `done`, `dead`, `discarded`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -100,9 +104,7 @@ impl TaskState {
 
     /// The state with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Done, Self::Dead, Self::Discarded]
-            .into_iter()
-            .find(|s| s.as_str() == name)
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 

@@ -23,6 +23,9 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Paid, Self::Canceled];
+
     /// The status's name: `PENDING`, `PAID`, `CANCELED`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,9 +37,7 @@ impl OrderStatus {
 
     /// The status with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Pending, Self::Paid, Self::Canceled]
-            .into_iter()
-            .find(|status| status.as_str() == name)
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 }
 

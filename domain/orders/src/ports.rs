@@ -1,14 +1,15 @@
 //! The port to stored orders.
 
 use async_trait::async_trait;
-use daybook_events::HolderId;
+use daybook_events::{HolderId, Placed, Position};
 use thiserror::Error;
 
 use crate::{Order, OrderId, OrderStatus};
 
 /// Finds orders: the read model that is written together with the events.
 ///
-/// Promises: an order is as its last committed event left it, never older.
+/// Promises: an order is as its last committed event left it, never older. Lists follow the log,
+/// whatever the ids and instants are.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait OrderRepository: Send + Sync {
@@ -22,7 +23,7 @@ pub trait OrderRepository: Send + Sync {
     ///
     /// # Errors
     /// [`RepositoryError`].
-    async fn list(&self, page: &OrderPage) -> Result<Vec<Order>, RepositoryError>;
+    async fn list(&self, page: &OrderPage) -> Result<Vec<Placed<Order>>, RepositoryError>;
 }
 
 /// Which orders to list.
@@ -32,8 +33,8 @@ pub struct OrderPage {
     pub holder: Option<HolderId>,
     /// Only orders in this status.
     pub status: Option<OrderStatus>,
-    /// Only orders that come after this one in the list.
-    pub after: Option<OrderId>,
+    /// Only orders whose first event stands before this position.
+    pub before: Option<Position>,
     /// At most so many.
     pub limit: u32,
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use daybook_application::{Check, Difference, Projected};
+use daybook_events::Placed;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Value};
 use uuid::Uuid;
 
@@ -32,16 +33,17 @@ impl Snapshot {
         if page.accounts.is_empty() {
             return Ok(Vec::new());
         }
-        let ids = padded(page.accounts.iter().map(|account| account.id.uuid()).collect());
+        let ids = padded(page.accounts.iter().map(|account| account.thing.id.uuid()).collect());
         let rows =
             account::Entity::find().filter(account::Column::Id.is_in(ids)).all(&self.db).await?;
         let rows: HashMap<Uuid, _> = rows.iter().map(|row| (row.id, stored_account(row))).collect();
         self.accounts += u64::try_from(rows.len()).map_err(Fault::corrupt)?;
         let mut found = Vec::new();
-        for account in &page.accounts {
+        for Placed { position, thing: account } in &page.accounts {
+            let position = stored(position.get())?;
             let name = format!("account-{}", account.id);
             let is = rows.get(&account.id.uuid());
-            let wrong = differing(&ACCOUNTS.columns, is, &account_values(account)?);
+            let wrong = differing(&ACCOUNTS.columns, is, &account_values(account, position)?);
             found.extend(wrong.map(|why| Difference::new(Check::Accounts, format!("{name}{why}"))));
         }
         Ok(found)
@@ -51,15 +53,15 @@ impl Snapshot {
         if page.orders.is_empty() {
             return Ok(Vec::new());
         }
-        let ids = padded(page.orders.iter().map(|order| order.id.uuid()).collect());
+        let ids = padded(page.orders.iter().map(|order| order.thing.id.uuid()).collect());
         let rows = order::Entity::find().filter(order::Column::Id.is_in(ids)).all(&self.db).await?;
         let rows: HashMap<Uuid, _> = rows.iter().map(|row| (row.id, stored_order(row))).collect();
         self.orders += u64::try_from(rows.len()).map_err(Fault::corrupt)?;
         let mut found = Vec::new();
-        for order in &page.orders {
+        for Placed { position, thing: order } in &page.orders {
             let name = format!("order-{}", order.id);
-            let wrong =
-                differing(&ORDERS.columns, rows.get(&order.id.uuid()), &order_values(order)?);
+            let should = order_values(order, stored(position.get())?)?;
+            let wrong = differing(&ORDERS.columns, rows.get(&order.id.uuid()), &should);
             found.extend(wrong.map(|why| Difference::new(Check::Orders, format!("{name}{why}"))));
         }
         Ok(found)
@@ -99,11 +101,21 @@ impl Snapshot {
         let mut found = Vec::new();
         for task in &page.tasks {
             let Some(row) = rows.get(&task.id.uuid()) else { continue };
-            let is = [row.owner_id.into(), row.kind.as_str().into(), row.version.into()];
+            let is = [
+                row.owner_id.into(),
+                row.kind.as_str().into(),
+                row.position.into(),
+                row.version.into(),
+            ];
             let owner = task.owner.map(daybook_events::HolderId::uuid);
-            let should =
-                [owner.into(), task.kind.as_str().into(), stored(task.version.get())?.into()];
-            let wrong = differing(&["owner_id", "kind", "version"], Some(&is), &should);
+            let should = [
+                owner.into(),
+                task.kind.as_str().into(),
+                stored(task.position.get())?.into(),
+                stored(task.version.get())?.into(),
+            ];
+            let columns = ["owner_id", "kind", "position", "version"];
+            let wrong = differing(&columns, Some(&is), &should);
             let name = format!("task-{}", task.id);
             found.extend(wrong.map(|why| Difference::new(Check::Tasks, format!("{name}{why}"))));
         }
@@ -174,7 +186,7 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
-fn stored_account(row: &account::Model) -> [Value; 9] {
+fn stored_account(row: &account::Model) -> [Value; 10] {
     [
         row.id.into(),
         row.holder_id.into(),
@@ -185,10 +197,11 @@ fn stored_account(row: &account::Model) -> [Value; 9] {
         row.open.into(),
         row.created_at.into(),
         row.version.into(),
+        row.position.into(),
     ]
 }
 
-fn stored_order(row: &order::Model) -> [Value; 9] {
+fn stored_order(row: &order::Model) -> [Value; 10] {
     [
         row.id.into(),
         row.holder_id.into(),
@@ -199,6 +212,7 @@ fn stored_order(row: &order::Model) -> [Value; 9] {
         row.account_id.into(),
         row.created_at.into(),
         row.version.into(),
+        row.position.into(),
     ]
 }
 

@@ -15,6 +15,7 @@ pub(crate) struct Model {
     pub open: bool,
     pub created_at: i64,
     pub version: i64,
+    pub position: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

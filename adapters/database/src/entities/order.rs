@@ -15,6 +15,7 @@ pub(crate) struct Model {
     pub account_id: Option<Uuid>,
     pub created_at: i64,
     pub version: i64,
+    pub position: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

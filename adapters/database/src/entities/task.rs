@@ -24,6 +24,7 @@ pub(crate) struct Model {
     pub unique_key: Option<String>,
     pub unique_number: Option<i64>,
     pub unique_until: Option<i64>,
+    pub position: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

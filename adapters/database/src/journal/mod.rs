@@ -16,7 +16,7 @@ use daybook_events::{
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait,
-    QueryFilter, QueryOrder, QuerySelect, Set, Statement, Value,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set, Statement, Value,
 };
 use uuid::Uuid;
 
@@ -111,18 +111,9 @@ impl Journal<Row> for Database {
     ) -> Result<Vec<RecordedEvent>, JournalError> {
         // Past the highest position that can be stored there is nothing.
         let Ok(after) = i64::try_from(after.get()) else { return Ok(Vec::new()) };
-        let mut query = event::Entity::find().filter(event::Column::Position.gt(after));
-        query = match filter {
-            EventFilter::All => query,
-            EventFilter::Owner(holder) => query.filter(event::Column::OwnerId.eq(holder.uuid())),
-            EventFilter::Stream(stream) => query.filter(event::Column::Stream.eq(stream.as_str())),
-        };
-        let found = query
-            .order_by_asc(event::Column::Position)
-            .limit(u64::from(limit))
-            .all(&self.readers)
-            .await
-            .map_err(Fault::from)?;
+        let statement = listed(filter, after, limit, self.readers.get_database_backend());
+        let found = event::Entity::find().from_raw_sql(statement).all(&self.readers).await;
+        let found = found.map_err(Fault::from)?;
         Ok(found.into_iter().map(read::restore).collect::<Result<_, _>>()?)
     }
 
@@ -136,7 +127,7 @@ impl Journal<Row> for Database {
         let Ok(after) = i64::try_from(after.get()) else { return Ok(Vec::new()) };
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let backend = self.readers.get_database_backend();
-        let statement = read::within(backend, filter, after, limit, bytes);
+        let statement = read::within(listed(filter, after, limit, backend), bytes);
         let found = event::Entity::find().from_raw_sql(statement).all(&self.readers).await;
         let found = found.map_err(Fault::from)?;
         Ok(found.into_iter().map(read::restore).collect::<Result<_, _>>()?)
@@ -227,6 +218,42 @@ impl AppendError {
 struct Begun<'a> {
     transaction: DatabaseTransaction,
     session: Option<(&'a Postgres, i32)>,
+}
+
+/// The events of a stream after a position. Within a stream versions rise as positions do, and
+/// there is an index of versions: the last version up to the position is found by halving, in some
+/// twenty steps of the index, and an index of positions would have to be written with each event.
+const READ_STREAM: &str = "
+WITH RECURSIVE search (low, high) AS (
+    SELECT CAST(0 AS bigint),
+           coalesce((SELECT version FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1), 0)
+    UNION ALL
+    SELECT CASE WHEN middle.position <= $2 THEN middle.version ELSE low END,
+           CASE WHEN middle.position <= $2 THEN high ELSE middle.version - 1 END
+    FROM search, events AS middle
+    WHERE low < high AND middle.stream = $1 AND middle.version = (low + high + 1) / 2
+)
+SELECT * FROM events
+WHERE stream = $1 AND version > (SELECT max(low) FROM search) AND position > $2
+ORDER BY version LIMIT $3";
+
+/// What reads events.
+pub(crate) fn listed(
+    filter: &EventFilter,
+    after: i64,
+    limit: u32,
+    backend: DatabaseBackend,
+) -> Statement {
+    let query = event::Entity::find().filter(event::Column::Position.gt(after));
+    let query = match filter {
+        EventFilter::All => query,
+        EventFilter::Owner(holder) => query.filter(event::Column::OwnerId.eq(holder.uuid())),
+        EventFilter::Stream(stream) => {
+            let values = [stream.as_str().into(), after.into(), i64::from(limit).into()];
+            return Statement::from_sql_and_values(backend, READ_STREAM, values);
+        }
+    };
+    query.order_by_asc(event::Column::Position).limit(u64::from(limit)).build(backend)
 }
 
 impl Database {
@@ -324,7 +351,7 @@ impl Database {
 }
 
 /// The position of the last event; zero for an empty log.
-async fn head(db: &impl ConnectionTrait) -> Result<i64, Fault> {
+pub(crate) async fn head(db: &impl ConnectionTrait) -> Result<i64, Fault> {
     let last: Option<Option<i64>> = event::Entity::find()
         .select_only()
         .column_as(event::Column::Position.max(), "last")

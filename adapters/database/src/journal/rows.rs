@@ -49,7 +49,7 @@ const HOLDERS: Insert<6> = Insert {
     on_conflict: "",
 };
 
-pub(crate) const ACCOUNTS: Insert<9> = Insert {
+pub(crate) const ACCOUNTS: Insert<10> = Insert {
     table: "accounts",
     columns: [
         "id",
@@ -61,6 +61,7 @@ pub(crate) const ACCOUNTS: Insert<9> = Insert {
         "open",
         "created_at",
         "version",
+        "position",
     ],
     on_conflict: "ON CONFLICT (id) DO UPDATE SET name = excluded.name, balance = excluded.balance, \
                   open = excluded.open, version = excluded.version",
@@ -81,7 +82,7 @@ pub(crate) const POSTINGS: Insert<8> = Insert {
     on_conflict: "",
 };
 
-pub(crate) const ORDERS: Insert<9> = Insert {
+pub(crate) const ORDERS: Insert<10> = Insert {
     table: "orders",
     columns: [
         "id",
@@ -93,6 +94,7 @@ pub(crate) const ORDERS: Insert<9> = Insert {
         "account_id",
         "created_at",
         "version",
+        "position",
     ],
     on_conflict: "ON CONFLICT (id) DO UPDATE SET status = excluded.status, paid = excluded.paid, \
                   account_id = excluded.account_id, version = excluded.version",
@@ -100,7 +102,7 @@ pub(crate) const ORDERS: Insert<9> = Insert {
 
 /// Tasks of normal priority without a history or a unique key, as nearly all are: what the function
 /// of the database takes.
-const PLAIN_TASKS: Insert<10> = Insert {
+const PLAIN_TASKS: Insert<11> = Insert {
     table: "tasks",
     columns: [
         "id",
@@ -113,11 +115,12 @@ const PLAIN_TASKS: Insert<10> = Insert {
         "created_at",
         "lease_token",
         "version",
+        "position",
     ],
     on_conflict: "ON CONFLICT (id) DO NOTHING",
 };
 
-pub(crate) const TASKS: Insert<15> = Insert {
+pub(crate) const TASKS: Insert<16> = Insert {
     table: "tasks",
     columns: [
         "id",
@@ -130,6 +133,7 @@ pub(crate) const TASKS: Insert<15> = Insert {
         "created_at",
         "lease_token",
         "version",
+        "position",
         "priority",
         "history",
         "unique_key",
@@ -146,11 +150,12 @@ pub(crate) struct Tables<'a> {
     pub outcomes: Vec<[Value; 6]>,
     pub holders: Vec<[Value; 6]>,
     pub postings: Vec<[Value; 8]>,
-    pub plain_tasks: Vec<[Value; 10]>,
-    tasks: Vec<[Value; 15]>,
-    /// Only how the batch leaves them is written.
-    accounts: HashMap<Uuid, &'a Account>,
-    orders: HashMap<Uuid, &'a Order>,
+    pub plain_tasks: Vec<[Value; 11]>,
+    tasks: Vec<[Value; 16]>,
+    /// Only how the batch leaves them is written, with where its first event of them stands: those
+    /// that are there keep their position.
+    accounts: HashMap<Uuid, (i64, &'a Account)>,
+    orders: HashMap<Uuid, (i64, &'a Order)>,
     /// Tasks that were retried or discarded.
     changed: Vec<&'a Row>,
 }
@@ -173,13 +178,13 @@ impl<'a> Tables<'a> {
     }
 
     /// The accounts as the batch leaves them.
-    pub(crate) fn accounts(&self) -> Result<Vec<[Value; 9]>, Fault> {
-        self.accounts.values().map(|account| account_values(account)).collect()
+    pub(crate) fn accounts(&self) -> Result<Vec<[Value; 10]>, Fault> {
+        self.accounts.values().map(|(at, account)| account_values(account, *at)).collect()
     }
 
     /// The orders as the batch leaves them.
-    pub(crate) fn orders(&self) -> Result<Vec<[Value; 9]>, Fault> {
-        self.orders.values().map(|order| order_values(order)).collect()
+    pub(crate) fn orders(&self) -> Result<Vec<[Value; 10]>, Fault> {
+        self.orders.values().map(|(at, order)| order_values(order, *at)).collect()
     }
 
     /// Whether nothing is to be done but the inserts that the function of the database knows.
@@ -206,10 +211,14 @@ impl<'a> Tables<'a> {
         for row in &entry.rows {
             match row {
                 Row::Account(account) => {
-                    self.accounts.insert(account.id.uuid(), account);
+                    let id = account.id.uuid();
+                    let began = first_position(entry, "account", id, after)?;
+                    self.accounts.entry(id).or_insert((began, account)).1 = account;
                 }
                 Row::Order(order) => {
-                    self.orders.insert(order.id.uuid(), order);
+                    let id = order.id.uuid();
+                    let began = first_position(entry, "order", id, after)?;
+                    self.orders.entry(id).or_insert((began, order)).1 = order;
                 }
                 Row::Holder(holder) => self.holders.push([
                     holder.id.uuid().into(),
@@ -220,10 +229,14 @@ impl<'a> Tables<'a> {
                     holder.created_at.micros().into(),
                 ]),
                 Row::Posting(posting) => self.postings.push(posting_values(posting, after)?),
-                Row::Task(task) if is_plain(task) => {
-                    self.plain_tasks.push(plain_task_values(task, 1));
+                Row::Task(task) => {
+                    let began = first_position(entry, "task", task.id.uuid(), after)?;
+                    if is_plain(task) {
+                        self.plain_tasks.push(plain_task_values(task, 1, began));
+                    } else {
+                        self.tasks.push(task_values(task, 1, began)?);
+                    }
                 }
-                Row::Task(task) => self.tasks.push(task_values(task, 1)?),
                 Row::TaskRetried { .. } | Row::TaskDiscarded { .. } => self.changed.push(row),
             }
         }
@@ -246,6 +259,18 @@ impl<'a> Tables<'a> {
         }
         Ok(())
     }
+}
+
+/// Where the first event of a thing's stream stands that is in this entry, whose events follow
+/// `after`.
+fn first_position(entry: &Entry<Row>, category: &str, id: Uuid, after: u64) -> Result<i64, Fault> {
+    let mut buffer = Uuid::encode_buffer();
+    let id: &str = id.hyphenated().encode_lower(&mut buffer);
+    let its_own = |stream: &str| {
+        stream.strip_prefix(category).and_then(|rest| rest.strip_prefix('-')) == Some(id)
+    };
+    let first = (after + 1..).zip(&entry.events).find(|(_, event)| its_own(event.stream.as_str()));
+    stored(first.map_or_else(|| last_position(after, entry).get(), |(position, _)| position))
 }
 
 fn event_values(
@@ -287,7 +312,8 @@ pub(crate) fn posting_values(posting: &PostingRow, after: u64) -> Result<[Value;
     ])
 }
 
-pub(crate) fn account_values(account: &Account) -> Result<[Value; 9], Fault> {
+/// An account's row; `position` is where its first event stands.
+pub(crate) fn account_values(account: &Account, position: i64) -> Result<[Value; 10], Fault> {
     Ok([
         account.id.uuid().into(),
         account.holder_id.uuid().into(),
@@ -298,10 +324,12 @@ pub(crate) fn account_values(account: &Account) -> Result<[Value; 9], Fault> {
         account.is_open().into(),
         account.created_at.micros().into(),
         stored(account.version.get())?.into(),
+        position.into(),
     ])
 }
 
-pub(crate) fn order_values(order: &Order) -> Result<[Value; 9], Fault> {
+/// An order's row; `position` is where its first event stands.
+pub(crate) fn order_values(order: &Order, position: i64) -> Result<[Value; 10], Fault> {
     let lines = order.contents.as_ref().map(Contents::lines).map(serde_json::to_string);
     Ok([
         order.id.uuid().into(),
@@ -313,6 +341,7 @@ pub(crate) fn order_values(order: &Order) -> Result<[Value; 9], Fault> {
         order.payment.as_ref().and_then(|payment| payment.account_id).into(),
         order.created_at.micros().into(),
         stored(order.version.get())?.into(),
+        position.into(),
     ])
 }
 
@@ -320,10 +349,15 @@ fn is_plain(task: &NewTask) -> bool {
     task.priority == Priority::Normal && task.unique.is_none() && task.history.is_empty()
 }
 
-/// A task as it is when it comes to the queue. `version` is that of its stream in the log.
-pub(crate) fn task_values(task: &NewTask, version: i64) -> Result<[Value; 15], Fault> {
-    let [id, owner, kind, payload, state, attempts, run_at, created_at, token, version] =
-        plain_task_values(task, version);
+/// A task as it is when it comes to the queue. `version` is that of its stream in the log, `position`
+/// where that begins.
+pub(crate) fn task_values(
+    task: &NewTask,
+    version: i64,
+    position: i64,
+) -> Result<[Value; 16], Fault> {
+    let [id, owner, kind, payload, state, attempts, run_at, created_at, token, version, position] =
+        plain_task_values(task, version, position);
     let unique = task.unique.as_ref();
     let number = unique.map(|unique| stored(unique.number)).transpose()?;
     Ok([
@@ -337,6 +371,7 @@ pub(crate) fn task_values(task: &NewTask, version: i64) -> Result<[Value; 15], F
         created_at,
         token,
         version,
+        position,
         priority_number(task.priority).into(),
         stored_history(&task.history)?.into(),
         unique.map(|unique| unique.key.as_str().to_owned()).into(),
@@ -345,7 +380,7 @@ pub(crate) fn task_values(task: &NewTask, version: i64) -> Result<[Value; 15], F
     ])
 }
 
-fn plain_task_values(task: &NewTask, version: i64) -> [Value; 10] {
+fn plain_task_values(task: &NewTask, version: i64, position: i64) -> [Value; 11] {
     [
         task.id.uuid().into(),
         task.owner.map(daybook_events::HolderId::uuid).into(),
@@ -357,6 +392,7 @@ fn plain_task_values(task: &NewTask, version: i64) -> [Value; 10] {
         task.created_at.micros().into(),
         0_i64.into(),
         version.into(),
+        position.into(),
     ]
 }
 

@@ -21,9 +21,10 @@ const EVENTS: [Kind; 11] = [BigInt, Uuid, Text, BigInt, Text, Uuid, Uuid, Uuid, 
 const OUTCOMES: [Kind; 6] = [Text, Uuid, Bytes, Text, BigInt, BigInt];
 const HOLDERS: [Kind; 6] = [Uuid, Text, Text, Text, Text, BigInt];
 const POSTINGS: [Kind; 8] = [BigInt, Text, Uuid, Text, BigInt, BigInt, Text, Uuid];
-const TASKS: [Kind; 10] = [Uuid, Uuid, Text, Text, Text, Int, BigInt, BigInt, BigInt, BigInt];
-const ACCOUNTS: [Kind; 9] = [Uuid, Uuid, Text, Text, BigInt, BigInt, Bool, BigInt, BigInt];
-const ORDERS: [Kind; 9] = [Uuid, Uuid, Text, Text, Text, Bool, Uuid, BigInt, BigInt];
+const TASKS: [Kind; 11] =
+    [Uuid, Uuid, Text, Text, Text, Int, BigInt, BigInt, BigInt, BigInt, BigInt];
+const ACCOUNTS: [Kind; 10] = [Uuid, Uuid, Text, Text, BigInt, BigInt, Bool, BigInt, BigInt, BigInt];
+const ORDERS: [Kind; 10] = [Uuid, Uuid, Text, Text, Text, Bool, Uuid, BigInt, BigInt, BigInt];
 const PARAMETERS: usize = 2
     + EVENTS.len()
     + OUTCOMES.len()

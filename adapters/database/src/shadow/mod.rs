@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use daybook_accounts::{Account, AccountId};
 use daybook_application::{Projected, RebuildError, Rebuilt, Replace, Shadow, Shadows, Stale};
-use daybook_events::{HolderId, Lead, Position, RecordedEvent, Version};
+use daybook_events::{HolderId, Lead, Placed, Position, RecordedEvent, Version};
 use daybook_orders::{Order, OrderId};
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, EntityTrait, Statement, TransactionOptions, Value,
@@ -127,8 +127,16 @@ impl Beside {
     }
 
     async fn write_to(&self, db: &impl ConnectionTrait, page: &Projected) -> Result<(), Fault> {
-        let accounts = page.accounts.iter().map(account_values).collect::<Result<Vec<_>, _>>()?;
-        let orders = page.orders.iter().map(order_values).collect::<Result<Vec<_>, _>>()?;
+        let accounts = page
+            .accounts
+            .iter()
+            .map(|account| account_values(&account.thing, stored(account.position.get())?))
+            .collect::<Result<Vec<_>, _>>()?;
+        let orders = page
+            .orders
+            .iter()
+            .map(|order| order_values(&order.thing, stored(order.position.get())?))
+            .collect::<Result<Vec<_>, _>>()?;
         let postings = page
             .postings
             .iter()
@@ -137,9 +145,9 @@ impl Beside {
         BESIDE_ACCOUNTS.run(db, accounts).await?;
         BESIDE_ORDERS.run(db, orders).await?;
         if self.compared {
-            let accounts = page.accounts.iter().map(|account| account.id.uuid().into());
+            let accounts = page.accounts.iter().map(|account| account.thing.id.uuid().into());
             ACCOUNTS_MODEL.may_differ(db, accounts.collect::<Vec<_>>()).await?;
-            let orders = page.orders.iter().map(|order| order.id.uuid().into());
+            let orders = page.orders.iter().map(|order| order.thing.id.uuid().into());
             ORDERS_MODEL.may_differ(db, orders.collect::<Vec<_>>()).await?;
             let positions = page.positions.iter().map(|p| Ok(stored(p.get())?.into()));
             let positions = positions.collect::<Result<Vec<_>, Fault>>()?;
@@ -201,16 +209,16 @@ impl Shadow for Beside {
         Ok(found.into_iter().map(restore).collect::<Result<_, _>>()?)
     }
 
-    async fn accounts(&mut self, ids: &[AccountId]) -> Result<Vec<Account>, RebuildError> {
+    async fn accounts(&mut self, ids: &[AccountId]) -> Result<Vec<Placed<Account>>, RebuildError> {
         let ids = ids.iter().map(|id| id.uuid()).collect();
         let found = self.of_ids::<account::Entity>(ACCOUNTS_MODEL.beside, ids).await?;
-        Ok(found.iter().map(accounts::restore).collect::<Result<_, _>>()?)
+        Ok(found.iter().map(accounts::restore_placed).collect::<Result<_, _>>()?)
     }
 
-    async fn orders(&mut self, ids: &[OrderId]) -> Result<Vec<Order>, RebuildError> {
+    async fn orders(&mut self, ids: &[OrderId]) -> Result<Vec<Placed<Order>>, RebuildError> {
         let ids = ids.iter().map(|id| id.uuid()).collect();
         let found = self.of_ids::<order::Entity>(ORDERS_MODEL.beside, ids).await?;
-        Ok(found.into_iter().map(orders::restore).collect::<Result<_, _>>()?)
+        Ok(found.into_iter().map(orders::restore_placed).collect::<Result<_, _>>()?)
     }
 
     async fn compare(&mut self) -> Result<(), RebuildError> {

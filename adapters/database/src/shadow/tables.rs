@@ -49,8 +49,8 @@ pub(super) const READ_MODELS: [ReadModel; 3] = [ACCOUNTS_MODEL, ORDERS_MODEL, PO
 /// Rows that were replaced, as they were and as they are.
 pub(super) const STALE: &str = "rebuild_stale";
 
-pub(super) const BESIDE_ACCOUNTS: Insert<9> = Insert { table: "rebuild_accounts", ..ACCOUNTS };
-pub(super) const BESIDE_ORDERS: Insert<9> = Insert { table: "rebuild_orders", ..ORDERS };
+pub(super) const BESIDE_ACCOUNTS: Insert<10> = Insert { table: "rebuild_accounts", ..ACCOUNTS };
+pub(super) const BESIDE_ORDERS: Insert<10> = Insert { table: "rebuild_orders", ..ORDERS };
 pub(super) const BESIDE_POSTINGS: Insert<8> = Insert { table: "rebuild_postings", ..POSTINGS };
 
 /// How many rows that may differ are listed at a time.

@@ -15,7 +15,7 @@ use crate::document::{
     Account, AccountOpened, AccountPatch, MoneyRequest, Moved, NewAccount, StatementLine, Transfer,
     TransferMade, TransferWanted,
 };
-use crate::page;
+use crate::page::{self, List, Place};
 use crate::problem::{Changing, Closing, Failure, Listing, Making, Problem, Reading, Renaming};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
@@ -42,14 +42,16 @@ impl AccountsApi {
         min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Account>>, Failure<Listing>> {
         self.0.reached(&min_position).await?;
-        let after = page::read_id_cursor(cursor.0.as_ref())?.map(AccountId::from_uuid);
+        let list = List { name: "accounts", filter: None };
+        let after = list.read(cursor.0.as_ref())?.map(|place| place.position);
         let limit = page::limit(limit.0);
         let mut accounts = self.0.queries.accounts(&caller.0, after, page::one_more(limit)).await?;
         let more = page::cut(&mut accounts, limit);
         let next = accounts.last().filter(|_| more).map(|last| {
-            format!("/accounts?limit={limit}&cursor={}", page::id_cursor(last.id.uuid()))
+            format!("/accounts?limit={limit}&cursor={}", list.cursor(Place::at(last.position)))
         });
-        Ok(Json::page(&accounts.iter().map(AccountView::from).collect::<Vec<_>>(), next))
+        let accounts: Vec<_> = accounts.iter().map(|a| AccountView::from(&a.thing)).collect();
+        Ok(Json::page(&accounts, next))
     }
 
     /// Open an account
@@ -249,17 +251,17 @@ impl AccountsApi {
         min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<StatementLine>>, Failure<Reading>> {
         self.0.reached(&min_position).await?;
-        let before = page::read_position_cursor(cursor.0.as_ref())?;
         let (id, limit) = (account_id(&id)?, page::limit(limit.0));
+        let of = id.to_string();
+        let list = List { name: "entries", filter: Some(&of) };
+        let before = list.read(cursor.0.as_ref())?.map(|place| place.position);
         let entries =
             self.0.queries.statement(&caller.0, id, before, page::one_more(limit)).await?;
         let mut entries = entries.ok_or_else(not_found)?;
         let more = page::cut(&mut entries, limit);
         let next = entries.last().filter(|_| more).map(|last| {
-            format!(
-                "/accounts/{id}/entries?limit={limit}&cursor={}",
-                page::position_cursor(last.position)
-            )
+            let cursor = list.cursor(Place::at(last.position));
+            format!("/accounts/{id}/entries?limit={limit}&cursor={cursor}")
         });
         Ok(Json::page(&entries.into_iter().map(line).collect::<Vec<_>>(), next))
     }

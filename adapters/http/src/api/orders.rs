@@ -14,7 +14,7 @@ use super::{Context, Group, not_found, receipt, unexpected};
 use crate::auth::Bearer;
 use crate::body::MaybeBody;
 use crate::document::{Cancellation, Event, NewOrder, Order, OrderCreated, OrderStatus, Payment};
-use crate::page;
+use crate::page::{self, List, Place};
 use crate::problem::{Changing, Failure, Listing, Making, Problem, Reading, ReadingEvents};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
@@ -43,18 +43,20 @@ impl OrdersApi {
         min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Order>>, Failure<Listing>> {
         self.0.reached(&min_position).await?;
-        let after = page::read_id_cursor(cursor.0.as_ref())?.map(OrderId::from_uuid);
-        let limit = page::limit(limit.0);
-        let status = status.0.map(stored_status);
+        let (limit, status) = (page::limit(limit.0), status.0.map(stored_status));
+        let list = List { name: "orders", filter: status.map(daybook_orders::OrderStatus::as_str) };
+        let before = list.read(cursor.0.as_ref())?.map(|place| place.position);
         let mut orders =
-            self.0.queries.orders(&caller.0, status, after, page::one_more(limit)).await?;
+            self.0.queries.orders(&caller.0, status, before, page::one_more(limit)).await?;
         let more = page::cut(&mut orders, limit);
         let next = orders.last().filter(|_| more).map(|last| {
             let status =
                 status.map(|status| format!("status={}&", status.as_str())).unwrap_or_default();
-            format!("/orders?{status}limit={limit}&cursor={}", page::id_cursor(last.id.uuid()))
+            let cursor = list.cursor(Place::at(last.position));
+            format!("/orders?{status}limit={limit}&cursor={cursor}")
         });
-        Ok(Json::page(&orders.iter().map(OrderView::from).collect::<Vec<_>>(), next))
+        let orders: Vec<_> = orders.iter().map(|order| OrderView::from(&order.thing)).collect();
+        Ok(Json::page(&orders, next))
     }
 
     /// Create an order

@@ -5,7 +5,9 @@ use std::time::Duration;
 use daybook_application::{
     EmailHandler, Outcome, Receipt, TaskRequest, TextHandler, UniqueRequest,
 };
-use daybook_events::{Priority, TaskId, TaskKind, TaskState as StoredState, Timestamp, UniqueKey};
+use daybook_events::{
+    Priority, TaskCursor, TaskId, TaskKind, TaskState as StoredState, Timestamp, UniqueKey,
+};
 use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -14,7 +16,7 @@ use super::{Context, Group, not_found, receipt, unexpected};
 use crate::auth::Bearer;
 use crate::body::Body;
 use crate::document::{NewTask, Task, TaskAccepted, TaskState};
-use crate::page;
+use crate::page::{self, List, Place};
 use crate::problem::{Changing, Enqueuing, Failure, Listing, Problem, Reading, Retrying};
 use crate::reply::{Json, Nothing, Written};
 use crate::request;
@@ -73,16 +75,23 @@ impl TasksApi {
         min_position: Header<Option<Count>>,
     ) -> Result<Json<Vec<Task>>, Failure<Listing>> {
         self.0.reached(&min_position).await?;
-        let after = page::read_id_cursor(cursor.0.as_ref())?.map(TaskId::from_uuid);
         let (limit, state) = (page::limit(limit.0), state.0.map(StoredState::from));
+        let list = List { name: "tasks", filter: state.map(StoredState::as_str) };
+        let after = list
+            .read(cursor.0.as_ref())?
+            .map(|Place { position, id }| TaskCursor { position, id: TaskId::from_uuid(id) });
         let mut tasks =
             self.0.queries.tasks(&caller.0, state, after, page::one_more(limit)).await?;
         let more = page::cut(&mut tasks, limit);
         let next = tasks.last().filter(|_| more).map(|last| {
             let state = state.map(|state| format!("state={}&", state.as_str())).unwrap_or_default();
-            format!("/tasks?{state}limit={limit}&cursor={}", page::id_cursor(last.id.uuid()))
+            let place = Place { position: last.position, id: last.thing.id.uuid() };
+            format!("/tasks?{state}limit={limit}&cursor={}", list.cursor(place))
         });
-        Ok(Json::page(&tasks.into_iter().map(Task::of).collect::<Vec<_>>(), next))
+        Ok(Json::page(
+            &tasks.into_iter().map(|task| Task::of(task.thing)).collect::<Vec<_>>(),
+            next,
+        ))
     }
 
     /// A task

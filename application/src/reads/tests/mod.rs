@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use daybook_accounts::{
     AccountName, AccountPage, AccountStatus, RepositoryError, StatementEntry, StatementPage,
 };
-use daybook_events::{CacheError, Position, Timestamp};
+use daybook_events::{CacheError, Placed, Position, Timestamp};
 use daybook_orders::{MockOrderRepository, OrderStatus};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -186,7 +186,7 @@ impl AccountRepository for FakeAccounts {
         }
     }
 
-    async fn list(&self, _: &AccountPage) -> Result<Vec<Account>, RepositoryError> {
+    async fn list(&self, _: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError> {
         Ok(Vec::new())
     }
 

@@ -1,7 +1,7 @@
 //! The port to accounts and their statements.
 
 use async_trait::async_trait;
-use daybook_events::{EntryId, HolderId, Position, Timestamp, TransferId};
+use daybook_events::{EntryId, HolderId, Placed, Position, Timestamp, TransferId};
 use daybook_money::Money;
 use uuid::Uuid;
 
@@ -10,7 +10,8 @@ use crate::{Account, AccountEvent, AccountId, RepositoryError};
 /// Finds accounts: the read model that is written together with the events.
 ///
 /// Promises: an account is as its last committed event left it, never older; a closed account is
-/// found by its id and not listed.
+/// found by its id and not listed. Lists follow the log, whatever the ids and instants are: whoever
+/// goes on where a page ended also finds what was opened meanwhile.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait AccountRepository: Send + Sync {
@@ -24,7 +25,7 @@ pub trait AccountRepository: Send + Sync {
     ///
     /// # Errors
     /// [`RepositoryError`].
-    async fn list(&self, page: &AccountPage) -> Result<Vec<Account>, RepositoryError>;
+    async fn list(&self, page: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError>;
 
     /// A page of an account's statement, newest first.
     ///
@@ -45,8 +46,8 @@ pub trait AccountRepository: Send + Sync {
 pub struct AccountPage {
     /// Only this holder's; everyone's where there is none.
     pub holder: Option<HolderId>,
-    /// Only accounts that come after this one in the list.
-    pub after: Option<AccountId>,
+    /// Only accounts whose first event stands after this position.
+    pub after: Option<Position>,
     /// At most so many.
     pub limit: u32,
 }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    HolderId, QueueError, Task, TaskId, TaskKind, TaskState, Timestamp, UniqueKey, UniqueTask,
+    HolderId, Placed, Position, QueueError, Task, TaskId, TaskKind, TaskState, Timestamp,
+    UniqueKey, UniqueTask,
 };
 
 /// Finds tasks.
@@ -42,11 +43,12 @@ pub trait TaskRepository: Send + Sync {
         key: &UniqueKey,
     ) -> Result<Option<UniqueTask>, QueueError>;
 
-    /// A page of tasks, newest first.
+    /// A page of tasks, newest first: by the positions of the events that asked for them. One that
+    /// no event asked for stands where the log ended when it was recorded.
     ///
     /// # Errors
     /// [`QueueError`].
-    async fn list(&self, page: &TaskPage) -> Result<Vec<Task>, QueueError>;
+    async fn list(&self, page: &TaskPage) -> Result<Vec<Placed<Task>>, QueueError>;
 
     /// Forgets at most `limit` tasks that were done or discarded before an instant; answers how many.
     /// Dead tasks stay.
@@ -69,6 +71,11 @@ pub struct TaskPage {
     pub limit: u32,
 }
 
-/// A place in a list of tasks: ids sort by the time they were made.
+/// A place in a list of tasks. Tasks that no event asked for may share a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TaskCursor(pub TaskId);
+pub struct TaskCursor {
+    /// Where the task stands in the log.
+    pub position: Position,
+    /// The task.
+    pub id: TaskId,
+}
