@@ -27,6 +27,7 @@ mod destinations;
 mod fakes;
 mod feed;
 mod housekeeper;
+mod identity;
 mod mail;
 mod passwords;
 mod probe;
@@ -57,6 +58,7 @@ pub use commands::{
 pub use destinations::{CacheRepair, Nowhere, Search, SharedBus, TaskDispatch};
 pub use feed::{Feed, FeedItem, FeedStream};
 pub use housekeeper::Housekeeper;
+pub use identity::{IdentityKeeper, PresentIdentity};
 pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{PasswordError, Passwords};
 pub use probe::Probe;

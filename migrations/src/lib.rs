@@ -8,6 +8,7 @@ mod m20261123_000001_ledger;
 mod m20261123_000002_tasks;
 mod m20261125_000003_append;
 mod m20261125_000004_tasks;
+mod m20261126_000005_installation;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_tasks::Migration),
             Box::new(m20261125_000003_append::Migration),
             Box::new(m20261125_000004_tasks::Migration),
+            Box::new(m20261126_000005_installation::Migration),
         ]
     }
 }
