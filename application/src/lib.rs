@@ -27,6 +27,7 @@ mod destinations;
 mod fakes;
 mod feed;
 mod housekeeper;
+mod identity;
 mod mail;
 mod mail_policy;
 mod passwords;
@@ -59,6 +60,7 @@ pub use commands::{
 pub use destinations::{CacheRepair, Nowhere, Search, SharedBus, TaskDispatch};
 pub use feed::{Feed, FeedItem, FeedStream};
 pub use housekeeper::Housekeeper;
+pub use identity::{IdentityKeeper, PresentIdentity};
 pub use mail::{Mail, MailError, Mailer};
 pub use mail_policy::{InvalidMailPolicy, MailPolicy};
 pub use passwords::{PasswordError, Passwords};

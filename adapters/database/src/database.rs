@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use daybook_events::Installation as _;
 use daybook_migrations::Migrator;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, TransactionOptions};
 use sea_orm_migration::MigratorTrait;
@@ -79,15 +80,25 @@ impl Database {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(settings: &DatabaseSettings, migrate: Migrate) -> Result<Self, OpenError> {
-        match settings {
+        let (opened, name) = match settings {
             DatabaseSettings::Sqlite(settings) => {
                 let (sqlite, writer, readers) = sqlite::open(settings, migrate).await?;
-                Ok(Self { engine: Engine::Sqlite(Arc::new(sqlite)), writer, readers })
+                let engine = Engine::Sqlite(Arc::new(sqlite));
+                (Self { engine, writer, readers }, settings.file.display().to_string())
             }
             DatabaseSettings::Postgres(settings) => {
                 let (postgres, pool) = Postgres::open(settings, migrate).await?;
                 let engine = Engine::Postgres(Arc::new(postgres));
-                Ok(Self { engine, writer: pool.clone(), readers: pool })
+                (Self { engine, writer: pool.clone(), readers: pool }, settings.place()?)
+            }
+        };
+        // A copy is noticed before anything is told outside in the name of the original.
+        match opened.identity().await {
+            Ok(_) => Ok(opened),
+            Err(error) => {
+                opened.close().await;
+                let reason = error.to_string().replace('\n', " ");
+                Err(OpenError::Unusable { database: name, reason })
             }
         }
     }

@@ -19,6 +19,7 @@ mod entities;
 mod error;
 mod holders;
 mod insert;
+mod installation;
 mod journal;
 mod leasing;
 mod list;

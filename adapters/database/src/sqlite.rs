@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +43,10 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Takes the lead by locking a file beside the database; the lock goes with the process.
     pub(crate) fn try_lead(&self, what: &str) -> Result<Option<Box<dyn Lead>>, ElectionError> {
         let mut name = self.file.clone().into_os_string();

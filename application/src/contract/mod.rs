@@ -18,6 +18,7 @@ pub mod books;
 pub mod bus;
 pub mod cache;
 pub mod election;
+pub mod installation;
 pub mod journal;
 pub mod repositories;
 pub mod sample;

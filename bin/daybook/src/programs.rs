@@ -64,11 +64,13 @@ pub(crate) async fn work(
         }
     }
     say(format_args!("Working on tasks, {} at a time", options.tasks))?;
+    let looking = tokio::spawn(engines.identity.clone().run(stop.clone()));
     let working = tokio::spawn(worker.run(stop.clone()));
     let signal = signals.heard().await;
     tracing::info!(signal, "stopping: tasks in hand are finished first, the others go back");
     stop.cancel();
     working.await.map_err(failed)?;
+    looking.await.map_err(failed)?;
     queue.close().await;
     engines.database.close().await;
     Ok(())

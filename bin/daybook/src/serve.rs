@@ -105,6 +105,7 @@ pub(crate) async fn serve(
         let relay = relay(&engines, name, destination);
         running.add("relay", relay.run(stop.background.clone()));
     }
+    running.add("identity", engines.identity.clone().run(stop.background.clone()));
     running.add("scheduler", scheduler.run(stop.draining.clone()));
     running.add("announcer", announcer.run(stop.background.clone()));
     running.add("housekeeper", housekeeper.run(stop.background.clone()));

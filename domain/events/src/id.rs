@@ -57,3 +57,7 @@ define_id! {
     /// Names a transfer, on both of the accounts it touches.
     TransferId
 }
+define_id! {
+    /// Names an installation: one log, and every process that works on it.
+    InstallationId
+}

@@ -30,7 +30,7 @@ pub use entry::{
     Entry, EntryOutcome, Fingerprint, IdempotencyKey, IdempotencyRecord, InvalidKey, StoredOutcome,
 };
 pub use event::{EventData, Metadata, NewEvent, RecordedEvent};
-pub use id::{EntryId, EventId, HolderId, TaskId, TransferId};
+pub use id::{EntryId, EventId, HolderId, InstallationId, TaskId, TransferId};
 pub use notification::{InvalidTopic, Message, NotificationEvent, NotificationPublished, Topic};
 pub use payload::{EventPayload, UnknownEvent};
 pub use placed::Placed;

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod checkpoint;
 pub(crate) mod event;
 pub(crate) mod holder;
+pub(crate) mod installation;
 pub(crate) mod order;
 pub(crate) mod outcome;
 pub(crate) mod posting;

@@ -24,7 +24,7 @@ macro_rules! promises {
 macro_rules! every_promise {
     () => {
         use daybook_application::contract::{
-            books, election, journal, repositories, shadows, task_kills, task_order, task_outcomes,
+            books, election, installation, journal, repositories, shadows, task_kills, task_order, task_outcomes,
             task_queue, task_records,
         };
 
@@ -89,6 +89,8 @@ macro_rules! every_promise {
             task_records::a_task_claimed_twice_at_once_is_leased_once(queue);
             election::one_leads_at_a_time(shared);
             election::different_leads_are_different(shared);
+            installation::everyone_on_a_log_knows_it_as_the_same(database, database);
+            installation::an_identity_is_renewed_once(shared);
             books::a_snapshot_is_of_one_moment(database, database);
             books::the_log_is_read_stream_by_stream(database, database);
             books::what_is_as_the_log_says_does_not_differ(database, database);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{
-    Appender, AppenderSettings, AppenderTask, Commands, Passwords, Ports, ReadCache, Reads, Repair,
-    Tail, TailBounds,
+    Appender, AppenderSettings, AppenderTask, Commands, IdentityKeeper, Passwords, Ports,
+    ReadCache, Reads, Repair, Tail, TailBounds,
 };
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Heard, Watch};
 use daybook_events::{Cache, Clock, Election, IdSource, TaskQueue};
@@ -45,6 +45,8 @@ pub(crate) struct Engines {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     pub tail: Arc<Tail>,
+    /// Which installation this is. It is kept as the database has it while its task runs.
+    pub identity: IdentityKeeper,
     wrap: Arc<dyn Wrap>,
 }
 
@@ -64,9 +66,12 @@ impl Engines {
         let redis = connect_redis(&options.redis)?;
         let settings = database::settings(&options.database)?;
         let database = database::open(&options.database, &settings).await?;
+        let identity = IdentityKeeper::of(Arc::new(database.clone()))
+            .await
+            .map_err(|error| StartupError::Failed(error.to_string()))?;
         let tail = Arc::new(Tail::new(TailBounds { events: TAIL, bytes: TAIL_BYTES }));
         let (clock, ids) = (wrap.clock(Arc::new(SystemClock)), Arc::new(Uuids));
-        Ok(Self { settings, database, redis, clock, ids, tail, wrap })
+        Ok(Self { settings, database, redis, clock, ids, tail, identity, wrap })
     }
 
     fn port<T: ?Sized>(&self, port: impl Fn(Arc<Database>) -> Arc<T>) -> Arc<T> {

@@ -5,6 +5,7 @@ mod cache;
 mod clock;
 mod election;
 mod ids;
+mod installation;
 mod journal;
 mod task_queue;
 mod task_records;
@@ -15,6 +16,7 @@ pub use cache::{Cache, CacheError, Cached, Lookup, TICKET_PATIENCE, Ticket};
 pub use clock::Clock;
 pub use election::{Election, ElectionError, Lead};
 pub use ids::IdSource;
+pub use installation::{Identity, Installation, InstallationError};
 pub use journal::{EventFilter, Journal, JournalError};
 pub use task_queue::{LeaseLost, QueueError, TaskQueue};
 pub use task_records::{Claimed, TaskRecords};
@@ -30,6 +32,8 @@ pub use clock::MockClock;
 pub use election::{MockElection, MockLead};
 #[cfg(feature = "mock")]
 pub use ids::MockIdSource;
+#[cfg(feature = "mock")]
+pub use installation::MockInstallation;
 #[cfg(feature = "mock")]
 pub use journal::MockJournal;
 #[cfg(feature = "mock")]

@@ -1,0 +1,158 @@
+//! Which installation this process works for, as all its parts know it at any moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daybook_events::{Identity, Installation, InstallationError, InstallationId};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether another process has given the identity up.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the database may take to say so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The present identity. Cloned freely; every clone is told of a new one.
+#[derive(Clone, Debug)]
+pub struct PresentIdentity(Arc<watch::Sender<Identity>>);
+
+impl PresentIdentity {
+    /// Begins with what is known.
+    pub fn new(identity: Identity) -> Self {
+        Self(Arc::new(watch::Sender::new(identity)))
+    }
+
+    /// The identity now.
+    pub fn get(&self) -> Identity {
+        *self.0.borrow()
+    }
+
+    /// Its name now.
+    pub fn id(&self) -> InstallationId {
+        self.get().id
+    }
+
+    /// Hears of every new identity from now on.
+    pub fn changes(&self) -> watch::Receiver<Identity> {
+        self.0.subscribe()
+    }
+
+    /// Takes what the database says. Answers whether that is new.
+    fn take(&self, identity: Identity) -> bool {
+        let new = |present: &mut Identity| std::mem::replace(present, identity) != identity;
+        self.0.send_if_modified(new)
+    }
+}
+
+/// Keeps [`PresentIdentity`] as the database has it, and gives it up where it is another's as well.
+#[derive(Clone)]
+pub struct IdentityKeeper {
+    installation: Arc<dyn Installation>,
+    present: PresentIdentity,
+}
+
+impl std::fmt::Debug for IdentityKeeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IdentityKeeper").field("present", &self.present).finish_non_exhaustive()
+    }
+}
+
+impl IdentityKeeper {
+    /// Reads the identity for the first time.
+    ///
+    /// # Errors
+    /// [`InstallationError`] where it can't be read.
+    pub async fn of(installation: Arc<dyn Installation>) -> Result<Self, InstallationError> {
+        let present = PresentIdentity::new(installation.identity().await?);
+        Ok(Self { installation, present })
+    }
+
+    /// The identity, for whoever uses it.
+    pub fn present(&self) -> &PresentIdentity {
+        &self.present
+    }
+
+    /// Gives up `old`, which was found to be another log's as well.
+    ///
+    /// # Errors
+    /// [`InstallationError`] where the database can't be told; it is to be tried again.
+    pub async fn give_up(&self, old: InstallationId) -> Result<(), InstallationError> {
+        let renewed = self.installation.renew(old).await?;
+        self.told(renewed);
+        Ok(())
+    }
+
+    /// Looks again and again, until it is stopped.
+    pub async fn run(self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            match tokio::time::timeout(PATIENCE, self.installation.identity()).await {
+                Ok(Ok(identity)) => self.told(identity),
+                // What is known goes on; the database says more when it can be read again.
+                Ok(Err(error)) => tracing::debug!(%error, "the identity was not read"),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn told(&self, identity: Identity) {
+        let before = self.present.id();
+        if self.present.take(identity) {
+            tracing::warn!(
+                %before, now = %identity.id,
+                "this installation has a new identity: its log was copied or put back"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// One row that several processes read and change.
+    struct Row(Mutex<Identity>);
+
+    fn identity(number: u128) -> Identity {
+        let secret = number.to_be_bytes();
+        Identity { id: InstallationId::from_uuid(Uuid::from_u128(number)), secret }
+    }
+
+    #[async_trait]
+    impl Installation for Row {
+        async fn identity(&self) -> Result<Identity, InstallationError> {
+            Ok(*self.0.lock().unwrap())
+        }
+
+        async fn renew(&self, old: InstallationId) -> Result<Identity, InstallationError> {
+            let mut row = self.0.lock().unwrap();
+            if row.id == old {
+                *row = identity(row.id.uuid().as_u128() + 1);
+            }
+            Ok(*row)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_process_gives_up_the_others_give_up_too() {
+        let row = Arc::new(Row(Mutex::new(identity(1))));
+        let one = IdentityKeeper::of(row.clone()).await.unwrap();
+        let other = IdentityKeeper::of(row).await.unwrap();
+        let mut changes = other.present().changes();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(other.clone().run(stop.clone()));
+        one.give_up(identity(1).id).await.unwrap();
+        assert_eq!(one.present().get(), identity(2));
+        tokio::time::timeout(LOOK_EVERY * 2, changes.changed()).await.unwrap().unwrap();
+        assert_eq!(other.present().get(), identity(2));
+        // It is late with this: the identity it found was given up already.
+        other.give_up(identity(1).id).await.unwrap();
+        assert_eq!(other.present().get(), identity(2));
+        stop.cancel();
+        running.await.unwrap();
+    }
+}
