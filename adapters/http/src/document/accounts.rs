@@ -194,6 +194,7 @@ impl Example for TransferMade {
 /// A transfer.
 #[derive(Debug, Serialize, Object)]
 #[oai(example)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire are given")]
 pub(crate) struct Transfer {
     /// Names the transfer.
     pub transfer_id: Uuid,

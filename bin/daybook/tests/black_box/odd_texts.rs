@@ -21,6 +21,9 @@ const ODD: [&str; 12] = [
     "a\nb",
 ];
 
+/// Makes a body with this text in one of its fields.
+type BodyWith<'a> = &'a dyn Fn(&str) -> Value;
+
 #[test]
 fn a_text_that_is_no_line_is_refused_wherever_one_is_taken() {
     let folder = Folder::new();
@@ -30,7 +33,7 @@ fn a_text_that_is_no_line_is_refused_wherever_one_is_taken() {
     let other = client.open_account("می\u{200c}خواهم", "EUR", &json!("10.00"));
     let order = client.post_nothing("/orders").written(201).text("order_id");
     let before = client.events().len();
-    let routes: [(&str, String, &dyn Fn(&str) -> Value); 11] = [
+    let routes: [(&str, String, BodyWith<'_>); 11] = [
         (
             "POST",
             "/register".to_owned(),
