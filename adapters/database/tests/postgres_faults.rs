@@ -68,9 +68,28 @@ async fn append_at_last(database: &Database, name: &str) {
     }
 }
 
+/// What a read answers at last: one by a session that has died meanwhile fails, and the next has another.
+async fn at_last<T, F>(what: &str, read: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, JournalError>>,
+{
+    let again = async {
+        loop {
+            match read().await {
+                Ok(found) => return found,
+                Err(JournalError::Unavailable(_)) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => panic!("{what}: {error}"),
+            }
+        }
+    };
+    within(BOUND, what, again).await
+}
+
 async fn positions(database: &Database) -> Vec<u64> {
-    let events = database.read(&EventFilter::All, Position::ZERO, 1_000).await.unwrap();
-    events.iter().map(|event| event.position.get()).collect()
+    let read = || database.read(&EventFilter::All, Position::ZERO, 1_000);
+    at_last("a read", read).await.iter().map(|event| event.position.get()).collect()
 }
 
 /// Another session, which holds the lock of the journal for as long as it is kept.
@@ -139,7 +158,8 @@ async fn an_append_that_was_cut_off_while_it_waited_is_never_committed_later() {
     assert!(matches!(appended, Err(JournalError::Unknown(_))), "{appended:?}");
     // Its statement goes on waiting. Whoever says now that it was not committed must be right later.
     proxy.restore();
-    let found = within(BOUND, "it is looked up", database.find_entries(&[entry.id])).await.unwrap();
+    let found =
+        at_last("it is looked up", || database.find_entries(std::slice::from_ref(&entry.id))).await;
     assert_eq!(found, [None]);
     drop(holder);
     until(&server, HELD, "0").await;

@@ -30,8 +30,10 @@ const INSERT: &str = "
         FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $9::text[])
              AS new (position, id, stream, entry, \"order\", data, metadata)
     )
-    INSERT INTO orders (id, holder_id, status, currency, lines, paid, account_id, created_at, version)
-    SELECT id, $7, 'PENDING', NULL, NULL, false, NULL, $8, 1 FROM unnest($5::uuid[]) AS new (id)";
+    INSERT INTO orders (id, holder_id, status, currency, lines, paid, account_id, created_at, version,
+                        position)
+    SELECT id, $7, 'PENDING', NULL, NULL, false, NULL, $8, 1, position
+    FROM unnest($5::uuid[], $1::bigint[]) AS new (id, position)";
 
 /// Writes batches to a new database for one turn. The latencies are those of whole transactions.
 ///

@@ -37,6 +37,8 @@ const SCHEMA: &str = r#"
     CREATE UNIQUE INDEX "events_by_stream" ON "events" ("stream", "version");
     CREATE INDEX "events_by_owner" ON "events" ("owner_id", "position");
     CREATE INDEX "events_by_entry" ON "events" ("entry_id");
+    CREATE INDEX events_by_transfer ON events (json_extract(data, '$.transfer_id'))
+        WHERE event_type = 'TransferSent';
     CREATE TABLE "orders" (
         "id" uuid_text NOT NULL PRIMARY KEY,
         "holder_id" uuid_text NOT NULL,
@@ -46,13 +48,14 @@ const SCHEMA: &str = r#"
         "paid" boolean NOT NULL,
         "account_id" uuid_text NULL,
         "created_at" integer NOT NULL,
-        "version" integer NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX "orders_by_holder" ON "orders" ("holder_id", "id");"#;
+        "version" integer NOT NULL ,
+        "position" integer NOT NULL DEFAULT 0) WITHOUT ROWID;
+    CREATE INDEX "orders_listed" ON "orders" ("status", "position");
+    CREATE INDEX "orders_listed_of_holder" ON "orders" ("holder_id", "status", "position");"#;
 const INSERT_EVENT: &str =
     "INSERT INTO events VALUES (?1, ?2, ?3, 1, 'OrderCreated', ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_ORDER: &str =
-    "INSERT INTO orders VALUES (?1, ?2, 'PENDING', NULL, NULL, 0, NULL, ?3, 1)";
+    "INSERT INTO orders VALUES (?1, ?2, 'PENDING', NULL, NULL, 0, NULL, ?3, 1, ?4)";
 
 /// Writes batches to a new database for one turn. The latencies are those of whole transactions.
 ///
@@ -139,7 +142,8 @@ fn write_batch(
             rows.data,
             rows.metadata
         ])?;
-        insert_order.execute(params![rows.order.as_bytes(), owner, MICROS])?;
+        let order = params![rows.order.as_bytes(), owner, MICROS, position.cast_signed()];
+        insert_order.execute(order)?;
     }
     Ok(())
 }

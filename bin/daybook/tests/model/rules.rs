@@ -370,6 +370,10 @@ impl Rules {
     }
 
     pub(crate) fn remember(&mut self, question: &Question, result: &Result<Receipt, Rejection>) {
+        // What can never be right is not remembered: its key is free for what was meant.
+        if result.as_ref().is_err_and(Rejection::is_of_input) {
+            return;
+        }
         if let Some(key) = question.key {
             self.keyed[usize::try_from(key).unwrap()].1.get_or_insert_with(|| result.clone());
         }

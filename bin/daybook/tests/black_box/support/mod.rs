@@ -14,7 +14,7 @@ pub(crate) use client::{Body, Client};
 pub(crate) use mail::{Hold, MailServer};
 pub(crate) use process::{Ended, Folder, Process, Server};
 pub(crate) use reply::Reply;
-pub(crate) use sse::Sse;
+pub(crate) use sse::{Message, Sse};
 pub(crate) use wire::Wire;
 
 /// How long anything may take before a test gives up on it.
