@@ -54,7 +54,7 @@ pub enum Change {
     Notification(NotificationPublished),
     /// A task is asked for.
     Task(Box<NewTask>),
-    /// A dead task is put back on the queue.
+    /// A task that is dead or waits is put back on the queue.
     RetryTask(TaskId),
     /// A task is taken off the queue.
     DiscardTask(TaskId),
@@ -102,8 +102,8 @@ pub enum Rejection {
     /// There is no such task of the caller's.
     #[error("there is no such task")]
     TaskNotFound,
-    /// The task is not dead.
-    #[error("only a dead task can be retried")]
+    /// The task is neither dead nor waiting.
+    #[error("only a task that is dead or waits can be retried")]
     TaskNotDead,
     /// Another task with the same unique key is unfinished, or within its time.
     #[error("another task with the same unique key is there")]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{
-    Clock, EventBus, EventPayload, NewTask, QueueError, RecordedEvent, Task, TaskEvent, TaskId,
-    TaskQueue, TaskRepository, TaskState, Version,
+    Clock, Doubled, EventBus, EventPayload, NewTask, Origin, Overdue, QueueError, RecordedEvent,
+    Task, TaskEvent, TaskId, TaskQueue, TaskRepository, TaskState, Version,
 };
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
@@ -67,7 +67,7 @@ impl Destination for CacheRepair {
     }
 }
 
-/// When a task that waited is looked for.
+/// When tasks whose messages may be lost are looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
     /// How often.
@@ -84,11 +84,16 @@ impl Default for Search {
 
 /// How many tasks that were lost are put back at a time.
 const AT_ONCE: u32 = 500;
+/// What was put back and still waits is put back again after this long at the latest.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// A queue outside of the database, which gets the tasks that are asked for in the log.
 ///
-/// A broker may lose what waits for its time when it dies. So where tasks are overdue although
-/// nothing is left on the queue, they are put on it again; what is there twice is done once.
+/// A broker may lose what it has: it dies, its queue is purged or deleted, a policy drops what is too
+/// old or too much. So tasks that are overdue are put on it again, whatever became of their messages;
+/// what is there twice is done once. As many of them as there are more overdue tasks than messages
+/// on the queue are put there at once. Of the others, which may only be late, a bounded number is at a
+/// time, and each again only after it has waited twice as long.
 pub struct TaskDispatch {
     tasks: Arc<dyn TaskRepository>,
     queue: Arc<dyn TaskQueue>,
@@ -124,18 +129,47 @@ impl TaskDispatch {
         due
     }
 
-    async fn put_back_what_was_lost(&self) -> Result<(), QueueError> {
-        let before = self.clock.now().minus(self.search.overdue);
-        let overdue = self.tasks.overdue(before, AT_ONCE).await?;
-        // Where others wait before them they are late, and not lost.
-        if overdue.is_empty() || self.queue.backlog().await? > 0 {
+    async fn search(&self) -> Result<(), String> {
+        if !self.has_to_search() {
             return Ok(());
         }
-        tracing::warn!(
-            tasks = overdue.len(),
-            "tasks that waited are overdue; they are put on the queue again"
-        );
-        self.queue.enqueue(&overdue.into_iter().map(queued).collect::<Vec<_>>()).await
+        self.put_back_what_was_lost().await.map_err(|error| error.to_string())
+    }
+
+    async fn put_back_what_was_lost(&self) -> Result<(), QueueError> {
+        let now = self.clock.now();
+        let before = now.minus(self.search.overdue);
+        let overdue = self.tasks.count_overdue(before).await?;
+        if overdue == 0 {
+            return Ok(());
+        }
+        let backlog = self.queue.backlog().await?;
+        // Where nothing waits before them they are not late, but lost.
+        let doubled = Doubled { now, longest: now.minus(LONGEST_PAUSE) };
+        let search =
+            Overdue { before, put_back_before: before, doubled: (backlog > 0).then_some(doubled) };
+        let mut left = overdue.saturating_sub(backlog).max(AT_ONCE.into());
+        let mut put_back = 0;
+        while left > 0 {
+            let limit = AT_ONCE.min(left.try_into().unwrap_or(AT_ONCE));
+            let tasks = self.tasks.overdue(&search, limit).await?;
+            if tasks.is_empty() {
+                break;
+            }
+            let more = u32::try_from(tasks.len()).is_ok_and(|count| count >= limit);
+            let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+            self.queue.enqueue(&tasks.into_iter().map(queued).collect::<Vec<_>>()).await?;
+            self.tasks.note_put_back(&ids, now).await?;
+            put_back += ids.len();
+            if !more {
+                break;
+            }
+            left = left.saturating_sub(ids.len().try_into().unwrap_or(u64::MAX));
+        }
+        if put_back > 0 {
+            tracing::warn!(overdue, put_back, "tasks are overdue; they are put on the queue again");
+        }
+        Ok(())
     }
 }
 
@@ -151,6 +185,7 @@ fn queued(task: Task) -> NewTask {
         priority: task.priority,
         unique: None,
         history: task.history,
+        origin: Origin::Recorded,
     }
 }
 
@@ -158,6 +193,10 @@ fn queued(task: Task) -> NewTask {
 impl Destination for TaskDispatch {
     async fn take(&self, events: &[Arc<RecordedEvent>]) -> Result<(), String> {
         let asked: Vec<TaskId> = events.iter().filter_map(|event| task_of(event)).collect();
+        // Under steady load it is never idle. What waits in the log is not lost.
+        if events.len() < BATCH {
+            self.search().await?;
+        }
         if asked.is_empty() {
             return Ok(());
         }
@@ -178,10 +217,7 @@ impl Destination for TaskDispatch {
     }
 
     async fn idle(&self) -> Result<(), String> {
-        if !self.has_to_search() {
-            return Ok(());
-        }
-        self.put_back_what_was_lost().await.map_err(|error| error.to_string())
+        self.search().await
     }
 }
 

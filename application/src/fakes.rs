@@ -287,6 +287,7 @@ impl Log {
                 | Row::Posting(_)
                 | Row::Task(_)
                 | Row::TaskRetried { .. }
+                | Row::TaskPutBack { .. }
                 | Row::TaskDiscarded { .. } => {}
             }
         }

@@ -32,6 +32,14 @@ pub enum Row {
         /// want one such task to be done, one is refused.
         number: Option<TaskNumber>,
     },
+    /// A task that waits is put on the queue again, where that is elsewhere. Whatever became of it
+    /// meanwhile stays.
+    TaskPutBack {
+        /// The task.
+        id: TaskId,
+        /// The version of its stream.
+        version: Version,
+    },
     /// A task is not to be done any more. One that has been leased or is finished meanwhile is a
     /// conflict.
     TaskDiscarded {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use daybook_accounts::{Account, AccountId, Email};
 use daybook_events::{
-    HolderId, StreamId, TaskId, TaskKind, TaskState, Topic, UniqueKey, UniqueTask, Version,
+    HolderId, StreamId, TaskId, TaskKind, TaskState, Timestamp, Topic, UniqueKey, UniqueTask,
+    Version,
 };
 use daybook_orders::{Order, OrderId};
 
@@ -63,6 +64,8 @@ pub(crate) struct TaskStanding {
     pub owner: Option<HolderId>,
     /// To whom it is a mail, where it is one.
     pub mail_to: Option<Email>,
+    pub kind: TaskKind,
+    pub run_at: Timestamp,
     pub state: TaskState,
     pub version: Version,
     pub among_equals: Option<AmongEquals>,

@@ -9,6 +9,7 @@ mod m20261123_000002_tasks;
 mod m20261125_000003_append;
 mod m20261125_000004_tasks;
 mod m20261126_000005_installation;
+mod m20261126_000006_lost_tasks;
 mod m20261126_000007_positions;
 mod m20261126_000008_append_placed;
 mod m20261126_000010_transfers;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000003_append::Migration),
             Box::new(m20261125_000004_tasks::Migration),
             Box::new(m20261126_000005_installation::Migration),
+            Box::new(m20261126_000006_lost_tasks::Migration),
             Box::new(m20261126_000007_positions::Migration),
             Box::new(m20261126_000008_append_placed::Migration),
             Box::new(m20261126_000010_transfers::Migration),

@@ -80,10 +80,17 @@ async fn note_all(pool: &Pool, batch: &[Done], now: i64) -> Result<HashSet<Uuid>
         })
         .collect();
     let first = crate::insert::placeholders(backend, 1, 1);
+    let held = format!("state = 'running' AND (id, lease_token) IN (VALUES {})", pairs.join(","));
+    // Rows are locked in the order of their ids, as everyone does it.
+    let held = match backend {
+        sea_orm::DatabaseBackend::Postgres => {
+            format!("id IN (SELECT id FROM tasks WHERE {held} ORDER BY id FOR UPDATE)")
+        }
+        _ => held,
+    };
     let sql = format!(
         "UPDATE tasks SET state = '{done}', finished_at = {first}, lease_until = NULL, \
-         last_error = NULL WHERE state = 'running' AND (id, lease_token) IN (VALUES {}) RETURNING id",
-        pairs.join(",")
+         last_error = NULL WHERE {held} RETURNING id"
     );
     let changed = pool.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await;
     let rows = changed.map_err(Fault::from)?;

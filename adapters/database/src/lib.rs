@@ -28,6 +28,7 @@ mod list_plans;
 mod orders;
 mod pool;
 mod postgres;
+mod schedule_records;
 mod shadow;
 mod sqlite;
 mod task_records;

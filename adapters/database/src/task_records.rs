@@ -1,10 +1,10 @@
 //! The record of who has which task, for a queue that hands tasks out by other means.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use daybook_events::{Claimed, NewTask, QueueError, TaskRecords, TaskState, Timestamp};
+use daybook_events::{Claimed, NewTask, Origin, QueueError, TaskRecords, TaskState, Timestamp};
 use sea_orm::sea_query::LockType;
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -29,8 +29,14 @@ impl TaskRecords for DatabaseQueue {
             let (mut taken, mut verdicts) = (HashSet::new(), Vec::with_capacity(tasks.len()));
             for task in tasks {
                 let id = task.id.uuid();
-                let row =
-                    known.get_mut(&id).ok_or_else(|| Fault::corrupt("a task was not recorded"))?;
+                let Some(row) = known.get_mut(&id) else {
+                    verdicts.push(Claimed::Unknown);
+                    continue;
+                };
+                if is_another(row, task) {
+                    verdicts.push(Claimed::Another);
+                    continue;
+                }
                 if taken.contains(&id) {
                     verdicts.push(Claimed::NotBefore(now.plus(term)));
                     continue;
@@ -70,18 +76,22 @@ async fn claim_row(
     Ok(Claimed::Leased(leased(row.clone())?))
 }
 
-/// The rows of claimed tasks, locked; those that are not known are recorded first.
+/// The rows of claimed tasks, locked; those from outside that are not known are recorded first.
 async fn recorded(
     transaction: &DatabaseTransaction,
     tasks: &[NewTask],
 ) -> Result<HashMap<Uuid, Model>, Fault> {
     let mut known = locked(transaction, tasks).await?;
-    let unknown: Vec<_> =
-        tasks.iter().filter(|task| !known.contains_key(&task.id.uuid())).collect();
+    let unknown: Vec<_> = tasks
+        .iter()
+        .filter(|task| task.origin == Origin::Outside && !known.contains_key(&task.id.uuid()))
+        .collect();
     if !unknown.is_empty() {
         let head = head(transaction).await?;
-        let rows: HashMap<Uuid, _> = unknown
+        // Of two that have one id the first is recorded.
+        let rows: BTreeMap<Uuid, _> = unknown
             .iter()
+            .rev()
             .map(|task| Ok((task.id.uuid(), task_values(task, 0, head)?)))
             .collect::<Result<_, Fault>>()?;
         TASKS.run(transaction, rows.into_values().collect()).await?;
@@ -103,6 +113,12 @@ async fn locked(
         .all(transaction)
         .await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Whether a task from outside has the id of another one.
+fn is_another(row: &Model, task: &NewTask) -> bool {
+    task.origin == Origin::Outside
+        && (row.kind != task.kind.as_str() || row.payload != task.payload.get())
 }
 
 /// Why a task that was handed out can't be leased; `None` where it can.

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use daybook_events::{
-    HolderId, Placed, QueueError, Task, TaskCursor, TaskId, TaskKind, TaskPage, TaskRepository,
-    TaskState, Timestamp, UniqueKey, UniqueTask,
+    Doubled, HolderId, Overdue, Placed, QueueError, Task, TaskCursor, TaskId, TaskKind, TaskPage,
+    TaskRepository, TaskState, Timestamp, UniqueKey, UniqueTask,
 };
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LockType, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::accounts::stored;
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
-use crate::leasing::is_abandoned;
+use crate::leasing::{is_abandoned, is_waiting};
 use crate::list::Newest;
 use crate::task_rows::{restore, restore_placed, restore_unique};
 
@@ -34,18 +34,36 @@ impl TaskRepository for Database {
         Ok(readable(found.map_err(Fault::from)?))
     }
 
-    async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError> {
-        let waited = Column::State
-            .eq(TaskState::Queued.as_str())
-            .and(Column::RunAt.lt(before.micros()))
-            .and(Expr::col(Column::RunAt).gt(Expr::col(Column::CreatedAt)));
+    async fn overdue(&self, overdue: &Overdue, limit: u32) -> Result<Vec<Task>, QueueError> {
         let found = Entity::find()
-            .filter(waited.or(is_abandoned(before)))
+            .filter(is_overdue(overdue.before))
+            .filter(may_be_put_back(overdue))
             .order_by_asc(Column::RunAt)
             .limit(u64::from(limit))
             .all(&self.readers)
             .await;
         Ok(readable(found.map_err(Fault::from)?))
+    }
+
+    async fn count_overdue(&self, before: Timestamp) -> Result<u64, QueueError> {
+        let count = Entity::find().filter(is_overdue(before)).count(&self.readers).await;
+        Ok(count.map_err(Fault::from)?)
+    }
+
+    async fn note_put_back(&self, ids: &[TaskId], at: Timestamp) -> Result<(), QueueError> {
+        let mut ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        ids.sort_unstable();
+        let noted = self.writer.bounded(async {
+            let transaction = self.begin().await?;
+            lock(&transaction, &ids).await?;
+            Entity::update_many()
+                .col_expr(Column::PutBackAt, Expr::value(at.micros()))
+                .filter(Column::Id.is_in(padded(ids)))
+                .exec(&transaction)
+                .await?;
+            transaction.commit().await
+        });
+        Ok(noted.await.map_err(Fault::from)?)
     }
 
     async fn find_unique(
@@ -84,12 +102,15 @@ impl TaskRepository for Database {
                 .filter(Column::FinishedAt.lt(before.micros()))
                 // It was made before it was finished; that there is an index of.
                 .filter(Column::CreatedAt.lt(before.micros()))
+                // What is discarded and was due later may have a message that waits until then.
+                .filter(Column::RunAt.lt(before.micros()))
                 // While it rules out another, it has to be known.
                 .filter(Column::UniqueUntil.is_null().or(Column::UniqueUntil.lt(before.micros())))
                 .limit(u64::from(limit))
                 .into_tuple()
                 .all(&transaction)
                 .await?;
+            lock(&transaction, &old).await?;
             let deleted =
                 Entity::delete_many().filter(Column::Id.is_in(old)).exec(&transaction).await?;
             transaction.commit().await?;
@@ -128,4 +149,34 @@ pub(crate) fn listed(page: &TaskPage, backend: DatabaseBackend) -> Result<Statem
         limit: page.limit,
     };
     Ok(newest.statement(backend))
+}
+
+/// What nobody has taken although it was due before an instant, or whose lease was over before it.
+fn is_overdue(before: Timestamp) -> SimpleExpr {
+    is_waiting(before).or(is_abandoned(before))
+}
+
+fn may_be_put_back(overdue: &Overdue) -> SimpleExpr {
+    let put_back = || Expr::col(Column::PutBackAt);
+    let mut waited = put_back().lt(overdue.put_back_before.micros());
+    if let Some(Doubled { now, longest }) = overdue.doubled {
+        let due = Func::coalesce([Expr::col(Column::LeaseUntil), Expr::col(Column::RunAt)]);
+        let doubled = put_back().mul(2).sub(due).lt(now.micros());
+        waited = waited.and(doubled.or(put_back().lt(longest.micros())));
+    }
+    put_back().is_null().or(waited)
+}
+
+/// Locks the rows of these tasks in the order of their ids, as everyone does who locks several.
+async fn lock(transaction: &DatabaseTransaction, ids: &[Uuid]) -> Result<(), DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(padded(ids.to_vec())))
+        .order_by_asc(Column::Id)
+        .lock(LockType::Update)
+        .into_tuple::<Uuid>()
+        .all(transaction)
+        .await
+        .map(drop)
 }

@@ -278,6 +278,7 @@ async fn a_bad_task_stops_no_other(own: &Own) {
         priority: Priority::Normal,
         unique: None,
         history: Vec::new(),
+        origin: daybook_events::Origin::Recorded,
     };
     queue.enqueue(&(1..=8).map(task).collect::<Vec<_>>()).await.unwrap();
     for (number, damage) in (1_u128..).zip(damages) {

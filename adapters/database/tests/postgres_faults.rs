@@ -282,6 +282,7 @@ fn task(number: u128) -> NewTask {
         priority: Priority::Normal,
         unique: None,
         history: Vec::new(),
+        origin: daybook_events::Origin::Recorded,
     }
 }
 

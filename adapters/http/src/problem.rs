@@ -78,7 +78,7 @@ kinds! {
     OrderWithoutTotal "order-without-total" 409 "The order has no total that an account could pay";
     PositionPastEnd "position-past-end" 409 "The log ends before this position";
     EmailTaken "email-taken" 409 "The email address is registered already";
-    TaskNotDead "task-not-dead" 409 "Only a dead task can be retried";
+    TaskNotDead "task-not-dead" 409 "Only a task that is dead or waits can be retried";
     TaskDuplicated "task-duplicated" 409 "Another task with the same unique key is there";
     TaskNotDiscardable "task-not-discardable" 409 "Only a task that waits or is dead can be discarded";
     BodyTooLarge "body-too-large" 413 "The body is too large";

@@ -17,7 +17,7 @@ use crate::inlet::{Inlet, Work, inlet};
 use crate::letter::Letter;
 use crate::line::{Broker, Line};
 use crate::link::{Link, Pauses};
-use crate::message;
+use crate::message::{self, Owners};
 use crate::moves::{Move, Moves};
 use crate::settings::RabbitSettings;
 use crate::topology::Topology;
@@ -34,6 +34,7 @@ pub(crate) struct Consumer {
     broker: Arc<Broker>,
     topology: Topology,
     prefetch: u16,
+    owners: Owners,
     clock: Arc<dyn Clock>,
     new_tasks: Arc<Notify>,
     stop: CancellationToken,
@@ -79,6 +80,7 @@ impl Consumer {
             topology,
             // None would mean without bound.
             prefetch: settings.prefetch.max(1),
+            owners: if settings.believe_owners { Owners::Believed } else { Owners::Ignored },
             clock,
             new_tasks,
             stop,
@@ -266,7 +268,7 @@ impl Consumer {
     ) -> Option<(Receipt, Result<NewTask, Box<Letter>>)> {
         let (deliver, properties) = (message.deliver?, message.basic_properties?);
         let body = message.content?;
-        let task = message::task(&properties, &body, self.clock.now(), priority);
+        let task = message::task(&properties, &body, self.clock.now(), priority, self.owners);
         let task = task.map_err(|reason| {
             tracing::warn!(reason, "a message is no task; it goes to the dead letters");
             Box::new(message::unreadable(&properties, body, reason))

@@ -9,18 +9,29 @@
 //! fifth to a third fewer messages where the properties are longer than 64 bytes. A text whose
 //! JSON is spelled with escapes that are not needed carries that spelling in a header.
 //!
+//! A task that is in the record says so by the application's id: whoever does not find it there knows
+//! that it was forgotten, or is another installation's. One without headers then has no timestamp: it
+//! takes as many bytes, and the record knows better.
+//!
 //! Read the other way round, plain text of any program is a task of kind `text`, and JSON with a
-//! kind as its type is a task of that kind. What is neither goes to the dead letters.
+//! kind as its type is a task of that kind. What is neither goes to the dead letters. A message id
+//! that is not a UUID makes one, always the same. Whose a task is, only a message that was recorded
+//! is believed, unless it is configured.
 
 use amqprs::{BasicProperties, DELIVERY_MODE_PERSISTENT, FieldTable, FieldValue};
 use daybook_events::{
-    FailedAttempt, HolderId, Lease, NewTask, Priority, TaskId, TaskKind, Timestamp,
+    FailedAttempt, HolderId, Lease, NewTask, Origin, Priority, TaskId, TaskKind, Timestamp,
 };
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::letter::Letter;
 use crate::topology::{Route, insert};
+
+/// The application's id of messages whose tasks are in the record.
+const RECORDED: &str = "daybook";
+/// Message ids that are not UUIDs are names in this space.
+const IDS: Uuid = Uuid::from_u128(0x2c7e_94a1_5d0b_4f6e_8b13_7a60_c9d2_e485);
 
 /// The longest body that is taken for a task.
 const LONGEST_BODY: usize = 1 << 20;
@@ -55,6 +66,13 @@ pub(crate) fn buried(task: &NewTask, lease: &Lease, reason: &str) -> Letter {
     let mut headers = headers(task);
     insert(&mut headers, REASON, shortened(reason).into());
     insert(&mut headers, ATTEMPT, FieldValue::l(lease.attempt.into()));
+    written(task, Route::Dead, Some(headers))
+}
+
+/// A task that is not done here as a message for people to look at.
+pub(crate) fn refused(task: &NewTask, reason: &str) -> Letter {
+    let mut headers = headers(task);
+    insert(&mut headers, REASON, shortened(reason).into());
     written(task, Route::Dead, Some(headers))
 }
 
@@ -101,6 +119,7 @@ pub(crate) fn task(
     body: &[u8],
     now: Timestamp,
     priority: Priority,
+    owners: Owners,
 ) -> Result<NewTask, &'static str> {
     if body.len() > LONGEST_BODY {
         return Err("it is longer than 1 MiB");
@@ -113,10 +132,11 @@ pub(crate) fn task(
     } else {
         (TaskKind::text(), text_payload(properties, body)?)
     };
-    let id = properties.message_id().and_then(|id| Uuid::parse_str(id).ok());
+    let is_recorded = properties.app_id().is_some_and(|id| id == RECORDED);
+    let believed = is_recorded || owners == Owners::Believed;
     Ok(NewTask {
-        id: TaskId::from_uuid(id.unwrap_or_else(Uuid::now_v7)),
-        owner: owner(properties)?,
+        id: id(properties),
+        owner: if believed { owner(properties)? } else { None },
         kind,
         payload,
         run_at: instant(properties, RUN_AT)?.unwrap_or(now),
@@ -124,7 +144,23 @@ pub(crate) fn task(
         priority: named_priority(properties).unwrap_or(priority),
         unique: None,
         history: history(properties),
+        origin: if is_recorded { Origin::Recorded } else { Origin::Outside },
     })
+}
+
+/// Whether it is believed whose a task of another program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owners {
+    Believed,
+    Ignored,
+}
+
+/// The same for each message with the same id.
+fn id(properties: &BasicProperties) -> TaskId {
+    let named =
+        |id: &String| Uuid::parse_str(id).unwrap_or_else(|_| Uuid::new_v5(&IDS, id.as_bytes()));
+    let given = properties.message_id().filter(|id| !id.is_empty());
+    TaskId::from_uuid(given.map_or_else(Uuid::now_v7, named))
 }
 
 fn headers(task: &NewTask) -> FieldTable {
@@ -150,8 +186,13 @@ fn written(task: &NewTask, route: Route, mut headers: Option<FieldTable>) -> Let
         .with_content_type(content_type)
         .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
         .with_message_id(&task.id.to_string())
-        .with_timestamp(task.created_at.seconds().try_into().unwrap_or(0))
         .with_message_type(task.kind.as_str());
+    if task.origin == Origin::Recorded {
+        properties.with_app_id(RECORDED);
+    }
+    if task.origin == Origin::Outside || headers.is_some() {
+        properties.with_timestamp(task.created_at.seconds().try_into().unwrap_or(0));
+    }
     if let Some(headers) = headers {
         properties.with_headers(headers);
     }

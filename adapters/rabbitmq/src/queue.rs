@@ -1,19 +1,21 @@
 //! The task queue that the broker and the record make together.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use daybook_events::{
-    Claimed, Clock, Lease, LeaseLost, NewTask, QueueError, Room, TaskQueue, TaskRecords, Timestamp,
+    Claimed, Clock, Lease, LeaseLost, NewTask, Origin, QueueError, Room, TaskQueue, TaskRecords,
+    Timestamp,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::consumer::Consumer;
-use crate::deliveries::{Delivery, Held};
+use crate::deliveries::{Delivery, Held, Receipt};
 use crate::letter::Letter;
 use crate::line::{Broker, Line};
 use crate::message;
@@ -24,6 +26,11 @@ use crate::topology::Topology;
 
 /// How long messages on the move are waited for when the queue is closed.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long what is wrong with tasks of others is not said again.
+const SAID_AGAIN: Duration = Duration::from_hours(1);
+const UNKNOWN: &str = "it was recorded as a task, and this installation's record does not know it: it \
+                       was discarded and forgotten, or another installation uses this queue";
+const ANOTHER: &str = "another task has its message id";
 /// How long a task is put off that there is no room for.
 const ASIDE: Duration = Duration::from_secs(1);
 
@@ -42,6 +49,7 @@ pub struct RabbitQueue {
     clock: Arc<dyn Clock>,
     start_tries: u32,
     start_pause: Duration,
+    refusals: Refusals,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -105,6 +113,7 @@ impl RabbitQueue {
             clock,
             start_tries,
             start_pause,
+            refusals: Refusals::default(),
             tasks,
             stop,
         })
@@ -162,7 +171,7 @@ impl RabbitQueue {
         moves: &mut Vec<Move>,
     ) -> Option<Lease> {
         let Delivery { receipt, task, .. } = delivery;
-        let task = match task {
+        let mut task = match task {
             Ok(task) => task,
             Err(letter) => {
                 moves.push(Move { letter: *letter, receipt });
@@ -173,6 +182,10 @@ impl RabbitQueue {
             receipt.give_back().await;
             return None;
         };
+        // Whatever becomes of its message from here on, the record has it.
+        if matches!(answer, Claimed::Leased(_) | Claimed::NotBefore(_)) {
+            task.origin = Origin::Recorded;
+        }
         match answer {
             Claimed::Leased(lease) => {
                 let held = Held { receipt, task, token: lease.token, until };
@@ -183,12 +196,22 @@ impl RabbitQueue {
                 return Some(lease);
             }
             Claimed::Finished => receipt.acknowledge().await,
+            Claimed::Unknown => moves.push(self.refuse(&task, UNKNOWN, receipt)),
+            Claimed::Another => moves.push(self.refuse(&task, ANOTHER, receipt)),
             // Also where another worker has it: that one may have no message any more.
             Claimed::NotBefore(at) => {
                 moves.push(Move { letter: put_off(task, at, self.clock.now()), receipt });
             }
         }
         None
+    }
+
+    /// A task that is not done here goes to the dead letters; why is said once in a while.
+    fn refuse(&self, task: &NewTask, reason: &'static str, receipt: Receipt) -> Move {
+        if self.refusals.is_news(reason) {
+            tracing::warn!(task_id = %task.id, reason, "a task goes to the dead letters");
+        }
+        Move { letter: message::refused(task, reason), receipt }
     }
 
     /// Tasks of kinds that there is no room for must not keep others from being fetched: those beyond
@@ -217,6 +240,22 @@ impl RabbitQueue {
             let (letter, receipt) = (letter(held.task), held.receipt);
             self.consumer.moves.begin(vec![Move { letter, receipt }]);
         }
+    }
+}
+
+/// When each reason for refusing tasks was said last.
+#[derive(Default)]
+struct Refusals(Mutex<HashMap<&'static str, Instant>>);
+
+impl Refusals {
+    /// Whether it was not said within the last hour; then it is noted that it is.
+    fn is_news(&self, reason: &'static str) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = said.get(reason).is_none_or(|at| at.elapsed() >= SAID_AGAIN);
+        if news {
+            said.insert(reason, Instant::now());
+        }
+        news
     }
 }
 

@@ -23,6 +23,8 @@ pub struct RabbitSettings {
     /// How many tasks are fetched ahead of being acknowledged: at least as many as are done at a
     /// time.
     pub prefetch: u16,
+    /// Whether messages of other programs may say whose their tasks are.
+    pub believe_owners: bool,
     /// How many messages may be on their way to the broker unconfirmed; at most 4096.
     pub confirm_window: usize,
     /// How often [`connect_patiently`](crate::RabbitQueue::connect_patiently) tries.
@@ -47,6 +49,7 @@ impl RabbitSettings {
             queue: "tasks".to_owned(),
             quorum: false,
             prefetch: 32,
+            believe_owners: false,
             confirm_window: 1_024,
             start_tries: 10,
             start_pause: Duration::from_secs(3),

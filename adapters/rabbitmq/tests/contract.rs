@@ -21,8 +21,13 @@ struct Own {
 impl Own {
     async fn new(quorum: bool) -> Self {
         let url = tokio::task::spawn_blocking(daybook_services::test_amqp_url).await.unwrap();
-        let settings =
-            RabbitSettings { queue: own_name(), quorum, ..RabbitSettings::new(url.unwrap()) };
+        let settings = RabbitSettings {
+            queue: own_name(),
+            quorum,
+            // The promises speak of tasks that are somebody's.
+            believe_owners: true,
+            ..RabbitSettings::new(url.unwrap())
+        };
         let record = Record::new().await;
         let queue = Arc::new(record.on(&settings));
         queue.connect_patiently().await.unwrap();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use daybook_events::{
-    Lease, LeaseLost, NewTask, Room, TaskQueue, TaskRepository, TaskState, Timestamp,
+    Lease, LeaseLost, NewTask, Overdue, Room, TaskQueue, TaskRepository, TaskState, Timestamp,
 };
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use daybook_services::RabbitMq;
@@ -289,7 +289,8 @@ async fn what_was_settled_without_the_broker_is_settled() {
 /// Tasks that were to be tried again some time ago.
 async fn overdue_pauses(record: &Record) -> Vec<NewTask> {
     let before = at_once(record).minus(LATE);
-    let overdue = record.database.overdue(before, 100).await.unwrap();
+    let overdue = Overdue { before, put_back_before: before, doubled: None };
+    let overdue = record.database.overdue(&overdue, 100).await.unwrap();
     let paused = overdue.iter().filter(|task| task.attempts > 0);
     paused.map(|one| task(one.id.uuid().as_u128(), "x", one.run_at)).collect()
 }

@@ -122,6 +122,8 @@ async fn find_alone(ports: &Ports, key: &Key) -> Result<Option<State>, CommandEr
             Some(task) => Some(State::Task(TaskStanding {
                 owner: task.owner,
                 mail_to: EmailHandler::recipient(&task.kind, &task.payload),
+                kind: task.kind.clone(),
+                run_at: task.run_at,
                 state: task.state,
                 version: task.version,
                 among_equals: among_equals(ports, &task).await?,

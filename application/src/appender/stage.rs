@@ -5,8 +5,8 @@ use std::sync::Arc;
 use daybook_accounts::{Account, Holder};
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
-    NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskRequested, TaskRetried, TaskState,
-    Timestamp, UniqueTask, Version,
+    NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRequested, TaskRetried,
+    TaskState, Timestamp, UniqueTask, Version,
 };
 use daybook_money::{Currency, MoneyError};
 use daybook_orders::{Order, OrderEvent};
@@ -109,19 +109,22 @@ impl Stage<'_> {
                 Ok(())
             }
             Change::RetryTask(id) => {
-                let mut task = self.states.task(id).ok_or(Unstageable::NoTask)?.clone();
+                let mut task = self.logged_task(id)?;
                 let version = task.version.next();
                 let event = TaskEvent::TaskRetried(TaskRetried { task_id: id });
                 self.event(id.stream(), version, &event, task.owner, None);
                 let number = task.among_equals.take().map(AmongEquals::next);
-                self.staged.rows.push(Row::TaskRetried { id, version, at: self.now, number });
+                self.staged.rows.push(match task.state {
+                    TaskState::Queued => Row::TaskPutBack { id, version },
+                    _ => Row::TaskRetried { id, version, at: self.now, number },
+                });
                 self.staged.has_tasks = true;
                 let standing = TaskStanding { state: TaskState::Queued, version, ..task };
                 self.set(Key::Task(id), State::Task(standing));
                 Ok(())
             }
             Change::DiscardTask(id) => {
-                let task = self.states.task(id).ok_or(Unstageable::NoTask)?.clone();
+                let task = self.logged_task(id)?;
                 let version = task.version.next();
                 let event = TaskEvent::TaskDiscarded(TaskDiscarded { task_id: id });
                 self.event(id.stream(), version, &event, task.owner, None);
@@ -131,6 +134,19 @@ impl Stage<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// A task that has a stream. For one that came by way of a broker that begins here: what happens
+    /// to a task follows that it was asked for.
+    fn logged_task(&mut self, id: TaskId) -> Result<TaskStanding, Unstageable> {
+        let task = self.states.task(id).ok_or(Unstageable::NoTask)?.clone();
+        if task.version > Version::ZERO {
+            return Ok(task);
+        }
+        let (kind, version) = (task.kind.clone(), Version::new(1));
+        let requested = TaskRequested { task_id: id, kind, run_at: task.run_at };
+        self.event(id.stream(), version, &TaskEvent::TaskRequested(requested), task.owner, None);
+        Ok(TaskStanding { version, ..task })
     }
 
     fn account(

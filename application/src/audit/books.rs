@@ -131,8 +131,8 @@ pub struct ProjectedTask {
     pub id: TaskId,
     /// Whose it is.
     pub owner: Option<HolderId>,
-    /// What it is about.
-    pub kind: TaskKind,
+    /// What it is about; nothing where the log has not asked for it.
+    pub kind: Option<TaskKind>,
     /// Where its first event stands.
     pub position: Position,
     /// How many events its stream has.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use daybook_accounts::{Account, AccountEvent, AccountId, HolderEvent};
 use daybook_events::{
     Aggregate, EventPayload, HolderId, NotificationEvent, Placed, Position, RecordedEvent,
-    StreamId, TaskEvent, TaskId, Version,
+    StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRetried, Version,
 };
 use daybook_orders::{Order, OrderEvent, OrderId};
 use uuid::Uuid;
@@ -222,7 +222,19 @@ fn task(before: Option<ProjectedTask>, key: &str, event: &RecordedEvent) -> Resu
         (None, TaskEvent::TaskRequested(requested)) => ProjectedTask {
             id: requested.task_id,
             owner: event.owner,
-            kind: requested.kind,
+            kind: Some(requested.kind),
+            position: event.position,
+            version: event.version,
+        },
+        // Earlier versions let an operator put back or discard a task that had not come through the log.
+        (
+            None,
+            TaskEvent::TaskRetried(TaskRetried { task_id })
+            | TaskEvent::TaskDiscarded(TaskDiscarded { task_id }),
+        ) => ProjectedTask {
+            id: task_id,
+            owner: event.owner,
+            kind: None,
             position: event.position,
             version: event.version,
         },

@@ -3,7 +3,7 @@
 use daybook_accounts::{Account, AccountEvent, AccountId, AccountName, OpenAccount};
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, Metadata, Placed, Position, RecordedEvent,
-    StreamId, Timestamp, Version,
+    StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRetried, Timestamp, Version,
 };
 use daybook_money::Amount;
 use daybook_orders::{CreateOrder, Order, OrderEvent, OrderId};
@@ -173,5 +173,25 @@ fn a_stream_that_breaks_off_is_told_once_and_comes_to_nothing() {
         let orders: Vec<_> = all.orders.into_iter().map(|order| order.thing).collect();
         assert_eq!((all.accounts.len(), orders), (0, vec![order]), "{named}");
         assert_eq!(all.postings.len(), 2, "{named}: only those of the opening");
+    }
+}
+
+/// As earlier versions wrote it of a task that had come by way of a broker.
+#[test]
+fn a_task_that_the_log_has_not_asked_for_is_read() {
+    let task_id = TaskId::from_uuid(Uuid::from_u128(5));
+    let retried = TaskEvent::TaskRetried(TaskRetried { task_id });
+    let discarded = TaskEvent::TaskDiscarded(TaskDiscarded { task_id });
+    for events in [vec![&discarded], vec![&retried, &retried, &discarded]] {
+        let events: Vec<_> = (1..)
+            .zip(&events)
+            .map(|(n, event)| recorded(n, task_id.stream(), n, *event, None))
+            .collect();
+        let mut fold = Fold::default();
+        let (_, broken) = fold.page(&events);
+        assert!(broken.is_empty(), "{broken:?}");
+        let [task] = &fold.finish().tasks[..] else { panic!("one task") };
+        assert_eq!((task.id, &task.kind), (task_id, &None));
+        assert_eq!(task.version, events.last().unwrap().version);
     }
 }

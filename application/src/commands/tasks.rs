@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use daybook_accounts::Email;
 use daybook_events::{
-    EntryId, HolderId, NewTask, Priority, TaskId, TaskKind, TaskState, Timestamp, Unique, UniqueKey,
+    EntryId, HolderId, NewTask, Origin, Priority, TaskId, TaskKind, TaskState, Timestamp, Unique,
+    UniqueKey,
 };
 use serde_json::value::RawValue;
 
@@ -65,6 +66,7 @@ impl Commands {
             priority: task.priority,
             unique: None,
             history: Vec::new(),
+            origin: Origin::Recorded,
         };
         let unique = unique.map(|unique| Numbering {
             key: Key::UniqueTask(caller.holder_id, task.kind.clone(), unique.key.clone()),
@@ -98,12 +100,27 @@ impl Commands {
             priority: Priority::Normal,
             unique: None,
             history: Vec::new(),
+            origin: Origin::Recorded,
         };
         self.appender.execute(Tick(task), Request::default()).await
     }
 
+    /// Puts a task on the queue that is nobody's, to be done at once.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn request_own_task(
+        &self,
+        kind: TaskKind,
+        payload: Box<RawValue>,
+    ) -> Result<Outcome, CommandError> {
+        let (id, now) = (TaskId::from_uuid(self.ids.next()), self.clock.now());
+        self.request_tick(id, kind, payload, now).await
+    }
+
     /// Puts a dead task back on the queue, unless it has a unique key and a later one with the same
-    /// key is unfinished or within its time.
+    /// key is unfinished or within its time. One that waits is put there again, in case it was lost
+    /// there; it is done once, and no sooner.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -276,6 +293,9 @@ impl Command for Move {
                 if other.is_some_and(|other| other.rules_out_another(self.now)) {
                     return Err(Rejection::TaskDuplicated);
                 }
+                (Change::RetryTask(self.id), Receipt::TaskAccepted(self.id))
+            }
+            (To::Queued, TaskState::Queued) => {
                 (Change::RetryTask(self.id), Receipt::TaskAccepted(self.id))
             }
             (To::Discarded, TaskState::Queued | TaskState::Dead) => {

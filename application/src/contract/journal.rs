@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use daybook_accounts::{AccountRepository, HolderRepository};
 use daybook_events::{
-    Entry, EntryId, EntryOutcome, EventData, EventFilter, Journal, NewTask, Position, Priority,
-    Room, TaskId, TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Unique, UniqueKey,
-    UniqueTask, Version,
+    Entry, EntryId, EntryOutcome, EventData, EventFilter, Journal, NewTask, Origin, Position,
+    Priority, Room, TaskId, TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Unique,
+    UniqueKey, UniqueTask, Version,
 };
 use uuid::Uuid;
 
@@ -392,6 +392,7 @@ pub async fn every_kind_of_row_is_written(
         priority: Priority::Normal,
         unique: None,
         history: Vec::new(),
+        origin: Origin::Recorded,
     };
     let mut asked = event_on("task", 0);
     asked.rows.push(Row::Task(Box::new(task)));

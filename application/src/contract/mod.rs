@@ -22,6 +22,7 @@ pub mod installation;
 pub mod journal;
 pub mod repositories;
 pub mod sample;
+pub mod schedule_records;
 pub mod shadows;
 pub mod task_kills;
 pub mod task_order;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use daybook_events::{
-    Clock, Lease, LeaseLost, NewTask, Priority, Room, TaskId, TaskKind, TaskPage, TaskQueue,
-    TaskRepository, TaskState, Timestamp,
+    Clock, Doubled, Lease, LeaseLost, NewTask, Origin, Overdue, Priority, Room, TaskId, TaskKind,
+    TaskPage, TaskQueue, TaskRepository, TaskState, Timestamp,
 };
 use uuid::Uuid;
 
@@ -93,6 +93,7 @@ pub(super) fn task(n: u128, run_at: i64) -> NewTask {
         priority: Priority::Normal,
         unique: None,
         history: Vec::new(),
+        origin: Origin::Outside,
     }
 }
 
@@ -326,27 +327,60 @@ pub async fn the_backlog_is_what_can_be_leased(queue: &dyn TaskQueue, time: &dyn
     assert_eq!(queue.backlog().await.unwrap(), 0);
 }
 
-/// What had to wait and is overdue is found, and what was taken and given up; what was to be done at
-/// once, is taken or waits, is not.
-pub async fn what_waited_and_is_overdue_is_found(
+/// What is due and nobody has taken is found, however it became due, and what was taken and given up;
+/// what is taken or waits for its time is not.
+pub async fn what_is_overdue_is_found(
     queue: &dyn TaskQueue,
     tasks: &dyn TaskRepository,
     time: &dyn TestTime,
 ) {
     let now = time.now();
-    let (at_once, waited) = (task(1, 0), task(2, now.plus(Duration::from_secs(1)).micros()));
+    let at_once = task(1, now.micros());
+    let waited = task(2, now.plus(Duration::from_secs(1)).micros());
     let waits = task(3, now.plus(Duration::from_hours(1)).micros());
     queue.enqueue(&[at_once, waited, waits]).await.unwrap();
     let overdue = |before| async move {
-        let found = tasks.overdue(before, 9).await.unwrap();
+        let overdue = Overdue { before, put_back_before: before, doubled: None };
+        let found = tasks.overdue(&overdue, 9).await.unwrap();
+        let count = tasks.count_overdue(before).await.unwrap();
+        assert_eq!(count, u64::try_from(found.len()).unwrap());
         found.iter().map(|task| task.id.uuid().as_u128()).collect::<Vec<_>>()
     };
-    assert_eq!(overdue(now).await, NOTHING);
-    assert_eq!(overdue(now.plus(Duration::from_secs(2))).await, [2]);
+    assert_eq!(overdue(now.minus(Duration::from_micros(1))).await, NOTHING);
+    assert_eq!(overdue(now).await, [1]);
+    assert_eq!(overdue(now.plus(Duration::from_secs(2))).await, [1, 2]);
     time.pass(Duration::from_secs(2)).await;
     lease(queue, 2).await;
     assert_eq!(overdue(now.plus(Duration::from_secs(2))).await, NOTHING);
     assert_eq!(overdue(time.now().plus(TERM * 2)).await, [1, 2]);
+}
+
+/// What was put back is not found again at once and, where that is asked for, not before it has
+/// waited twice as long.
+pub async fn what_was_put_back_is_left_alone_for_a_while(
+    queue: &dyn TaskQueue,
+    tasks: &dyn TaskRepository,
+) {
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+    queue.enqueue(&[task(1, at(100).micros()), task(2, at(200).micros())]).await.unwrap();
+    tasks.note_put_back(&[TaskId::from_uuid(Uuid::from_u128(1))], at(160)).await.unwrap();
+    let overdue = |now: i64, longest: Option<i64>| async move {
+        let doubled = longest.map(|longest| Doubled { now: at(now), longest: at(longest) });
+        let overdue = Overdue { before: at(now - 60), put_back_before: at(now - 60), doubled };
+        let found = tasks.overdue(&overdue, 9).await.unwrap();
+        found.iter().map(|task| task.id.uuid().as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(overdue(220, None).await, NOTHING);
+    assert_eq!(overdue(221, None).await, [1]);
+    assert_eq!(overdue(300, None).await, [1, 2]);
+    // It had waited for 60 s, until 160.
+    assert_eq!(overdue(220, Some(0)).await, NOTHING);
+    assert_eq!(overdue(221, Some(0)).await, [1]);
+    tasks.note_put_back(&[TaskId::from_uuid(Uuid::from_u128(1))], at(221)).await.unwrap();
+    assert_eq!(overdue(342, Some(0)).await, [2]);
+    assert_eq!(overdue(343, Some(0)).await, [1, 2]);
+    // Or for so long that it is enough in any case.
+    assert_eq!(overdue(300, Some(222)).await, [1, 2]);
 }
 
 /// However many lease at once, each task is leased to one of them.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use daybook_events::{
-    Claimed, Lease, LeaseLost, NewTask, Room, TaskId, TaskRecords, TaskRepository, TaskState,
-    Timestamp,
+    Claimed, Lease, LeaseLost, NewTask, Origin, Room, TaskId, TaskRecords, TaskRepository,
+    TaskState, Timestamp,
 };
 use uuid::Uuid;
 
@@ -99,4 +99,61 @@ pub async fn a_task_claimed_twice_at_once_is_leased_once(records: &dyn TaskRecor
         matches!(claimed[..], [Claimed::Leased(_), Claimed::Leased(_), Claimed::NotBefore(_)]),
         "{claimed:?}"
     );
+}
+
+/// A task that says it was recorded, and is not known, was forgotten or is another installation's: it
+/// is neither leased nor recorded anew.
+pub async fn what_was_recorded_and_is_not_known_is_not_done(
+    records: &dyn TaskRecords,
+    tasks: &dyn TaskRepository,
+) {
+    let forgotten = NewTask { origin: Origin::Recorded, ..task(1, 0) };
+    let known = NewTask { origin: Origin::Recorded, ..task(2, 0) };
+    records.enqueue(std::slice::from_ref(&known)).await.unwrap();
+    let claimed = claim_all(records, &[forgotten.clone(), known]).await;
+    assert!(matches!(claimed[..], [Claimed::Unknown, Claimed::Leased(_)]), "{claimed:?}");
+    assert!(tasks.find(forgotten.id).await.unwrap().is_none());
+}
+
+/// Of two tasks from outside that have one id, and differ in kind or payload, the first is done and
+/// the second told apart, whether they come together or not; the same one again is the same one.
+pub async fn another_task_with_the_same_id_is_told_apart(records: &dyn TaskRecords) {
+    let first = task(1, 0);
+    let payload = serde_json::value::to_raw_value("another").unwrap();
+    let second = NewTask { payload, ..first.clone() };
+    let third = NewTask { kind: "other".parse().unwrap(), ..first.clone() };
+    let claimed = claim_all(records, &[first.clone(), second.clone()]).await;
+    let [Claimed::Leased(lease), Claimed::Another] = &claimed[..] else { panic!("{claimed:?}") };
+    assert_eq!(lease.payload.get(), first.payload.get());
+    let claimed = claim_all(records, &[third.clone(), first.clone()]).await;
+    assert!(matches!(claimed[..], [Claimed::Another, Claimed::NotBefore(_)]), "{claimed:?}");
+    records.complete(lease).await.unwrap().unwrap();
+    let claimed = claim_all(records, &[first, second, third]).await;
+    assert!(
+        matches!(claimed[..], [Claimed::Finished, Claimed::Another, Claimed::Another]),
+        "{claimed:?}"
+    );
+}
+
+/// Whoever claims tasks and whoever completes them lock their rows in one order: nobody fails, and
+/// each task is done once.
+pub async fn those_who_claim_and_those_who_complete_do_not_block_each_other(
+    records: std::sync::Arc<dyn TaskRecords>,
+) {
+    const TASKS: u128 = 200;
+    let tasks: Vec<_> = (1..=TASKS).map(|n| task(n, 0)).collect();
+    let claimed = records.claim(&tasks, TERM * 30).await.unwrap();
+    // The last first: the order that rows are asked for in is not the one they are locked in.
+    let leases: Vec<_> = claimed.into_iter().rev().map(leased).collect();
+    let completing = leases.into_iter().map(|lease| {
+        let records = std::sync::Arc::clone(&records);
+        tokio::spawn(async move { records.complete(&lease).await })
+    });
+    let completing: Vec<_> = completing.collect();
+    for _ in 0..20 {
+        claim_all(&*records, &tasks).await;
+    }
+    for completed in completing {
+        assert_eq!(completed.await.unwrap().unwrap(), Ok(()));
+    }
 }

@@ -125,7 +125,7 @@ async fn tasks_are_put_on_the_queue_with_their_payloads_in_the_order_of_the_log(
         })
         .once()
         .returning(|_| Ok(()));
-    let dispatch = dispatch(tasks, queue);
+    let dispatch = dispatch(in_time(tasks), queue);
     let other = of(StreamId::new("order", 1), 1, None);
     let events = [retried(3), other, retried(2), retried(1), retried(3)];
     assert_eq!(dispatch.take(&events).await, Ok(()));
@@ -133,7 +133,7 @@ async fn tasks_are_put_on_the_queue_with_their_payloads_in_the_order_of_the_log(
 
 #[tokio::test]
 async fn where_no_task_is_asked_for_nobody_is_asked() {
-    let dispatch = dispatch(MockTaskRepository::new(), MockTaskQueue::new());
+    let dispatch = dispatch(in_time(MockTaskRepository::new()), MockTaskQueue::new());
     let unreadable = Arc::new(RecordedEvent {
         data: EventData::of(&"nonsense"),
         ..RecordedEvent::clone(&retried(1))
@@ -142,40 +142,74 @@ async fn where_no_task_is_asked_for_nobody_is_asked() {
     assert_eq!(dispatch.take(&[order, unreadable]).await, Ok(()));
 }
 
+/// Nothing is overdue.
+fn in_time(mut tasks: MockTaskRepository) -> MockTaskRepository {
+    tasks.expect_count_overdue().returning(|_| Ok(0));
+    tasks
+}
+
 fn dispatch(tasks: MockTaskRepository, queue: MockTaskQueue) -> TaskDispatch {
     let clock = Arc::new(FakeClock::at(daybook_events::Timestamp::from_micros(90_000_000)));
     TaskDispatch::new(Arc::new(tasks), Arc::new(queue), clock, Search::default())
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_waited_and_is_lost_is_put_on_the_queue_again() {
-    let mut tasks = MockTaskRepository::new();
-    tasks
-        .expect_overdue()
-        .withf(|before, _| before.micros() == 30_000_000)
-        .times(2)
-        .returning(|_, _| Ok(vec![stored(1, TaskState::Queued)]));
-    let mut queue = MockTaskQueue::new();
-    queue.expect_backlog().times(2).returning(|| Ok(0));
-    queue.expect_enqueue().withf(|tasks| tasks.len() == 1).times(2).returning(|_| Ok(()));
-    let dispatch = dispatch(tasks, queue);
-    // At once, and then not too often.
-    for _ in 0..3 {
-        assert_eq!(dispatch.idle().await, Ok(()));
-    }
-    tokio::time::advance(Duration::from_secs(31)).await;
-    assert_eq!(dispatch.idle().await, Ok(()));
+/// A record and a queue that tell of so many overdue tasks and messages, and note what is put back.
+fn overdue(
+    overdue: u64,
+    backlog: u64,
+    put_back: &Arc<Mutex<Vec<u128>>>,
+    searches: &Arc<Mutex<Vec<Overdue>>>,
+) -> TaskDispatch {
+    let (mut tasks, mut queue) = (MockTaskRepository::new(), MockTaskQueue::new());
+    tasks.expect_count_overdue().returning(move |before| {
+        assert_eq!(before.micros(), 30_000_000);
+        Ok(overdue)
+    });
+    let (noted, asked) = (Arc::clone(put_back), Arc::clone(searches));
+    tasks.expect_overdue().returning(move |search, limit| {
+        asked.lock().unwrap().push(*search);
+        let first = u128::try_from(noted.lock().unwrap().len()).unwrap();
+        let numbers = first..u128::from(overdue).min(first + u128::from(limit));
+        Ok(numbers.map(|number| stored(number, TaskState::Queued)).collect())
+    });
+    let noted = Arc::clone(put_back);
+    tasks.expect_note_put_back().returning(move |ids, at| {
+        assert_eq!(at.micros(), 90_000_000);
+        noted.lock().unwrap().extend(ids.iter().map(|id| id.uuid().as_u128()));
+        Ok(())
+    });
+    queue.expect_backlog().returning(move || Ok(backlog));
+    queue.expect_enqueue().returning(|_| Ok(()));
+    dispatch(tasks, queue)
 }
 
-#[tokio::test]
-async fn what_is_only_late_is_left_alone() {
-    for (overdue, backlog) in [(Vec::new(), None), (vec![stored(1, TaskState::Queued)], Some(7))] {
-        let mut tasks = MockTaskRepository::new();
-        tasks.expect_overdue().returning(move |_, _| Ok(overdue.clone()));
-        let mut queue = MockTaskQueue::new();
-        if let Some(backlog) = backlog {
-            queue.expect_backlog().returning(move || Ok(backlog));
-        }
-        assert_eq!(dispatch(tasks, queue).idle().await, Ok(()));
+#[tokio::test(start_paused = true)]
+async fn as_many_are_put_back_at_once_as_surely_have_no_message() {
+    for (late, backlog, expected) in
+        [(0, 0, 0), (1, 0, 1), (1_200, 0, 1_200), (1_200, 300, 900), (1_200, 5_000, 500)]
+    {
+        let (put_back, searches) = <(Arc<Mutex<Vec<u128>>>, Arc<Mutex<Vec<Overdue>>>)>::default();
+        let dispatch = overdue(late, backlog, &put_back, &searches);
+        assert_eq!(dispatch.idle().await, Ok(()));
+        assert_eq!(put_back.lock().unwrap().len(), expected, "{late} late, {backlog} waiting");
+        // Where others wait, what was put back has to wait twice as long.
+        let searches = searches.lock().unwrap();
+        assert!(searches.iter().all(|search| search.doubled.is_some() == (backlog > 0)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_is_looked_for_at_once_and_then_not_too_often_also_under_load() {
+    let (put_back, searches) = <(Arc<Mutex<Vec<u128>>>, Arc<Mutex<Vec<Overdue>>>)>::default();
+    let dispatch = overdue(1, 0, &put_back, &searches);
+    let busy = [of(StreamId::new("order", 1), 1, None)];
+    for _ in 0..3 {
+        assert_eq!(dispatch.take(&busy).await, Ok(()));
+        assert_eq!(dispatch.idle().await, Ok(()));
+    }
+    assert_eq!(searches.lock().unwrap().len(), 1);
+    put_back.lock().unwrap().clear();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(dispatch.take(&busy).await, Ok(()));
+    assert_eq!(put_back.lock().unwrap().len(), 1);
 }

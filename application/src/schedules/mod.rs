@@ -2,7 +2,8 @@
 //!
 //! Every instance follows the schedules by its own clock. A tick names its task: the task's id is
 //! worked out from the schedule's name and the tick, so that the log takes it once, whoever asks and
-//! however often. Nothing else is agreed on between instances, and nothing is stored.
+//! however often. Nothing else is agreed on between instances. What is stored is since when a pattern is
+//! known under a name: no tick before that is caught up.
 
 mod schedule;
 
@@ -10,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_events::{Clock, Timestamp};
+use daybook_events::{Clock, ScheduleRecords, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,7 @@ const LATEST: Duration = Duration::from_mins(1);
 /// Puts the tasks of schedules on the queue when they are due.
 pub struct Scheduler {
     commands: Commands,
+    records: Arc<dyn ScheduleRecords>,
     clock: Arc<dyn Clock>,
     schedules: Vec<Schedule>,
 }
@@ -40,16 +42,21 @@ impl fmt::Debug for Scheduler {
 
 impl Scheduler {
     /// Follows these schedules.
-    pub fn new(commands: Commands, clock: Arc<dyn Clock>, schedules: Vec<Schedule>) -> Self {
-        Self { commands, clock, schedules }
+    pub fn new(
+        commands: Commands,
+        records: Arc<dyn ScheduleRecords>,
+        clock: Arc<dyn Clock>,
+        schedules: Vec<Schedule>,
+    ) -> Self {
+        Self { commands, records, clock, schedules }
     }
 
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut following = JoinSet::new();
         for schedule in self.schedules {
-            let (commands, clock) = (self.commands.clone(), Arc::clone(&self.clock));
-            let follower = Follower { commands, clock, schedule };
+            let (commands, records) = (self.commands.clone(), Arc::clone(&self.records));
+            let follower = Follower { commands, records, clock: Arc::clone(&self.clock), schedule };
             let stop = stop.clone();
             following.spawn(async move { stop.run_until_cancelled(follower.follow()).await });
         }
@@ -62,6 +69,7 @@ impl Scheduler {
 /// Follows one schedule.
 struct Follower {
     commands: Commands,
+    records: Arc<dyn ScheduleRecords>,
     clock: Arc<dyn Clock>,
     schedule: Schedule,
 }
@@ -69,8 +77,9 @@ struct Follower {
 impl Follower {
     async fn follow(self) {
         let Self { clock, schedule, .. } = &self;
+        let known_since = self.known_since().await;
         // What was missed while nobody ran.
-        let mut seen = clock.now().minus(schedule.catch_up());
+        let mut seen = clock.now().minus(schedule.catch_up()).max(known_since);
         loop {
             let now = clock.now();
             seen = seen.max(now.minus(schedule.catch_up().max(LATEST)));
@@ -92,6 +101,21 @@ impl Follower {
                 }
             };
             tokio::time::sleep(sleep.min(LONGEST_SLEEP)).await;
+        }
+    }
+
+    /// Asks until there is an answer.
+    async fn known_since(&self) -> Timestamp {
+        let (name, pattern) = (self.schedule.name(), self.schedule.pattern());
+        let now = self.clock.now();
+        loop {
+            match self.records.known_since(name, pattern, now).await {
+                Ok(since) => return since,
+                Err(error) => {
+                    tracing::warn!(name, %error, "since when a schedule is known can't be found out; it is tried again");
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -16,6 +16,7 @@ const SPACE: Uuid = Uuid::from_u128(0x6f1d_1d7e_9b0a_4c53_8a44_b1e0_6f53_2c19);
 #[derive(Clone, Debug)]
 pub struct Schedule {
     name: String,
+    pattern: String,
     cron: Cron,
     kind: TaskKind,
     payload: Box<RawValue>,
@@ -31,9 +32,12 @@ pub enum InvalidSchedule {
     /// The pattern.
     #[error("the cron pattern can't be understood: {0}")]
     Pattern(String),
-    /// The pattern never comes true.
+    /// The pattern never comes true any more.
     #[error("the cron pattern names no time that ever comes")]
     Never,
+    /// A step is longer than what it divides.
+    #[error("the cron pattern's step /{0} is longer than its field: there are only {1}")]
+    Step(u32, u32),
 }
 
 impl Schedule {
@@ -42,7 +46,8 @@ impl Schedule {
 
     /// A schedule. `cron` is minute, hour, day, month and day of the week, in UTC; with a second
     /// before them it has six fields. Of the ticks that were missed while nobody ran, the last is
-    /// caught up if it is not longer ago than `catch_up`. Another name makes it another schedule.
+    /// caught up if it is not longer ago than `catch_up`. Another name makes it another schedule. It
+    /// must have a tick after `now`.
     ///
     /// # Errors
     /// [`InvalidSchedule`].
@@ -52,16 +57,19 @@ impl Schedule {
         kind: TaskKind,
         payload: Box<RawValue>,
         catch_up: Duration,
+        now: Timestamp,
     ) -> Result<Self, InvalidSchedule> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !(1..=100).contains(&name.len()) || !name.bytes().all(legal) {
             return Err(InvalidSchedule::Name);
         }
+        let pattern = cron.split_whitespace().collect::<Vec<_>>().join(" ");
         let cron: Cron = cron.parse().map_err(|error: croner::errors::CronError| {
             InvalidSchedule::Pattern(error.to_string())
         })?;
-        let schedule = Self { name: name.to_owned(), cron, kind, payload, catch_up };
-        match schedule.next_tick(Timestamp::from_micros(0)) {
+        check_steps(&pattern)?;
+        let schedule = Self { name: name.to_owned(), pattern, cron, kind, payload, catch_up };
+        match schedule.next_tick(now) {
             Some(_) => Ok(schedule),
             None => Err(InvalidSchedule::Never),
         }
@@ -70,6 +78,11 @@ impl Schedule {
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The pattern, its fields one blank apart.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
     }
 
     /// What its tasks are about.
@@ -108,6 +121,25 @@ impl Schedule {
     }
 }
 
+/// How many values there are of a second, minute, hour, day, month and day of the week.
+const VALUES: [u32; 6] = [60, 60, 24, 31, 12, 7];
+
+/// A step that is longer than its field would leave one value of it, as if there were none.
+fn check_steps(pattern: &str) -> Result<(), InvalidSchedule> {
+    let fields: Vec<_> = pattern.split(' ').collect();
+    // Five fields have no second. A seventh is the year.
+    let values = VALUES.iter().skip(usize::from(fields.len() == 5));
+    for (field, values) in fields.iter().zip(values) {
+        for item in field.split(',') {
+            let step = item.split_once('/').and_then(|(_, step)| step.parse::<u32>().ok());
+            if let Some(step) = step.filter(|step| step > values) {
+                return Err(InvalidSchedule::Step(step, *values));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The whole second that an instant is in: patterns know nothing finer.
 fn date_time(at: Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(at.seconds(), 0)
@@ -119,7 +151,8 @@ mod tests {
 
     fn schedule(cron: &str) -> Result<Schedule, InvalidSchedule> {
         let payload = RawValue::NULL.to_owned();
-        Schedule::new("nightly", cron, TaskKind::text(), payload, Schedule::CATCH_UP)
+        let now = at("2026-11-25T00:00:00Z");
+        Schedule::new("nightly", cron, TaskKind::text(), payload, Schedule::CATCH_UP, now)
     }
 
     fn at(text: &str) -> Timestamp {
@@ -156,7 +189,26 @@ mod tests {
         for cron in ["", "nightly", "* * *", "61 * * * *"] {
             assert!(matches!(schedule(cron), Err(InvalidSchedule::Pattern(_))), "{cron}");
         }
-        assert_eq!(schedule("0 0 30 2 *").unwrap_err(), InvalidSchedule::Never);
+        for cron in ["0 0 30 2 *", "0 0 0 1 1 * 2020", "0 0 0 24 11 * 2026"] {
+            assert_eq!(schedule(cron).unwrap_err(), InvalidSchedule::Never, "{cron}");
+        }
+        assert!(schedule("0 0 0 26 11 * 2026").is_ok());
+        for (cron, step, values) in [
+            ("*/61 * * * *", 61, 60),
+            ("*/61 * * * * *", 61, 60),
+            ("0 1,0-12/25 * * *", 25, 24),
+            ("0 0 */32 * *", 32, 31),
+            ("0 0 1 1/13 *", 13, 12),
+            ("0 0 * * */8", 8, 7),
+        ] {
+            let refused = schedule(cron).unwrap_err();
+            let wrong = InvalidSchedule::Step(step, values);
+            assert!(
+                refused == wrong || matches!(refused, InvalidSchedule::Pattern(_)),
+                "{cron}: {refused}"
+            );
+        }
+        assert!(schedule("*/60 */24 * * *").is_ok_and(|s| s.pattern() == "*/60 */24 * * *"));
         for name in ["", "a b", &"n".repeat(101)] {
             let named = Schedule::new(
                 name,
@@ -164,6 +216,7 @@ mod tests {
                 TaskKind::text(),
                 RawValue::NULL.to_owned(),
                 Schedule::CATCH_UP,
+                at("2026-11-25T00:00:00Z"),
             );
             assert_eq!(named.unwrap_err(), InvalidSchedule::Name);
         }

@@ -1,9 +1,12 @@
 //! Instances that follow schedules over one log, with time passing as fast as nothing happens.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 
+use async_trait::async_trait;
 use daybook_accounts::MockHolderRepository;
-use daybook_events::{MockTaskRepository, RecordedEvent, TaskKind};
+use daybook_events::{MockTaskRepository, QueueError, RecordedEvent, TaskKind};
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -30,7 +33,35 @@ fn at(text: &str) -> Timestamp {
 
 fn schedule(cron: &str, catch_up: Duration) -> Schedule {
     let payload = RawValue::NULL.to_owned();
-    Schedule::new("nightly", cron, TaskKind::text(), payload, catch_up).unwrap()
+    Schedule::new("nightly", cron, TaskKind::text(), payload, catch_up, at("2026-11-25T00:00:00Z"))
+        .unwrap()
+}
+
+/// Knows patterns since they were first told of, or since ever.
+#[derive(Default)]
+struct Known {
+    since_ever: bool,
+    patterns: Mutex<HashMap<String, (String, Timestamp)>>,
+}
+
+#[async_trait]
+impl ScheduleRecords for Known {
+    async fn known_since(
+        &self,
+        name: &str,
+        pattern: &str,
+        now: Timestamp,
+    ) -> Result<Timestamp, QueueError> {
+        if self.since_ever {
+            return Ok(Timestamp::from_micros(0));
+        }
+        let mut patterns = self.patterns.lock().unwrap();
+        let known = patterns.entry(name.to_owned()).or_insert((pattern.to_owned(), now));
+        if known.0 != pattern {
+            *known = (pattern.to_owned(), now);
+        }
+        Ok(known.1)
+    }
 }
 
 /// A process that follows a schedule.
@@ -41,6 +72,16 @@ struct Instance {
 
 impl Instance {
     fn start(store: &Arc<FakeStore>, began: Timestamp, schedule: Schedule) -> Self {
+        let known = Arc::new(Known { since_ever: true, ..Known::default() });
+        Self::start_with(store, &known, began, schedule)
+    }
+
+    fn start_with(
+        store: &Arc<FakeStore>,
+        known: &Arc<Known>,
+        began: Timestamp,
+        schedule: Schedule,
+    ) -> Self {
         let clock = Arc::new(PassingClock { began: Instant::now(), at: began });
         let ports = Ports {
             journal: Arc::clone(store) as _,
@@ -64,7 +105,7 @@ impl Instance {
             Arc::clone(store.ids()) as _,
         );
         let stop = CancellationToken::new();
-        let scheduler = Scheduler::new(commands, clock, vec![schedule]);
+        let scheduler = Scheduler::new(commands, Arc::clone(known) as _, clock, vec![schedule]);
         Self { running: tokio::spawn(scheduler.run(stop.clone())), stop }
     }
 
@@ -126,4 +167,23 @@ async fn a_tick_that_could_not_be_written_is_tried_again_and_written_once() {
     sleep(Duration::from_mins(2)).await;
     assert_eq!(times(&store.events()), [at("2026-11-25T03:30:00Z")]);
     instance.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_tick_fires_that_was_before_its_pattern_was_known() {
+    let (store, known) = (Arc::new(FakeStore::new()), Arc::new(Known::default()));
+    let hours = Duration::from_hours(6);
+    let run = async |began: &str, cron: &str| {
+        let instance = Instance::start_with(&store, &known, at(began), schedule(cron, hours));
+        sleep(Duration::from_mins(2)).await;
+        instance.stop().await;
+    };
+    // New, edited, and as it was again.
+    run("2026-11-25T03:40:00Z", "30 * * * *").await;
+    run("2026-11-25T03:45:00Z", "35 * * * *").await;
+    run("2026-11-25T03:50:00Z", "30 * * * *").await;
+    assert!(store.events().is_empty());
+    // What was missed since then is caught up.
+    run("2026-11-25T04:40:00Z", "30 * * * *").await;
+    assert_eq!(times(&store.events()), [at("2026-11-25T04:30:00Z")]);
 }

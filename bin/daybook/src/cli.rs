@@ -145,6 +145,9 @@ pub(crate) struct AmqpOptions {
     /// Whether the queues are quorum queues, which other programs must then declare alike
     #[arg(long, env = "DAYBOOK_QUORUM_QUEUES", default_value = "false", action = ArgAction::Set, global = true, value_name = "BOOL")]
     pub quorum_queues: bool,
+    /// Whether other programs' messages may say whose their tasks are, in x-daybook-owner
+    #[arg(long, env = "DAYBOOK_AMQP_OWNERS", default_value = "false", action = ArgAction::Set, global = true, value_name = "BOOL")]
+    pub amqp_owners: bool,
     /// How often `worker` and `enqueue` try to reach RabbitMQ at the start
     #[arg(long, env = "DAYBOOK_AMQP_TRIES", default_value = "10", global = true)]
     pub amqp_tries: NonZeroU32,

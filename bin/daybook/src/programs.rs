@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use daybook_application::{Request, Row};
 use daybook_database::{Database, Migrate};
-use daybook_events::{
-    Clock, EventFilter, IdSource, Journal, Message, NewTask, NotificationPublished, Position,
-    Priority, TaskId, TaskKind,
-};
+use daybook_events::{EventFilter, Journal, Message, NotificationPublished, Position, TaskKind};
+use daybook_rabbitmq::RabbitQueue;
 use daybook_redis::{Heard, Messages, RedisBus};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
@@ -19,14 +17,13 @@ use crate::cli::{CommonOptions, EnqueueOptions, PublishOptions, SubscribeOptions
 use crate::engines::queue::{Queue, queue, rabbit_settings, worker};
 use crate::engines::{Bounds, Engines, connect_redis, database};
 use crate::one_line::Escape;
-use crate::serve::{RELAY, outside_relay};
+use crate::serve::{RELAY, TASK_RELAY, outside_relay, task_relay};
 use crate::startup::{StartupError, StopSignal, say};
-use crate::system::{SystemClock, Uuids};
 use crate::wrap::Wrap;
 
 /// How often the log is looked at for new messages.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How long `publish` waits at the end for what it published to be handed on.
+/// How long `publish` and `enqueue` wait at the end for what they put in the log to be handed on.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn migrate(common: &CommonOptions) -> Result<(), StartupError> {
@@ -118,7 +115,7 @@ pub(crate) async fn publish(
     drop(commands);
     appending.await.map_err(failed)?;
     if let Some(relaying) = relaying {
-        handed_on(&*engines.ports().journal, last).await;
+        handed_on(&*engines.ports().journal, RELAY, last).await;
         stop.cancel();
         relaying.await.map_err(failed)?;
     }
@@ -133,15 +130,15 @@ pub(crate) async fn publish(
 }
 
 /// Waits, not for long, until a relay has come to a position.
-async fn handed_on(journal: &dyn Journal<Row>, position: Position) {
+async fn handed_on(journal: &dyn Journal<Row>, relay: &str, position: Position) {
     let began = tokio::time::Instant::now();
     while began.elapsed() < RELAY_PATIENCE {
-        if journal.checkpoint(RELAY).await.is_ok_and(|checkpoint| checkpoint >= position) {
+        if journal.checkpoint(relay).await.is_ok_and(|checkpoint| checkpoint >= position) {
             return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    tracing::warn!("what was published is in the log, but was not handed on to Redis yet");
+    tracing::warn!(relay, "it is in the log, but was not handed on yet; a server does that");
 }
 
 pub(crate) async fn subscribe(
@@ -222,25 +219,37 @@ async fn print_messages(
     }
 }
 
+/// Asks for tasks by way of the log, as everyone does: so what becomes of them has a beginning there.
 pub(crate) async fn enqueue(
     common: &CommonOptions,
     options: &EnqueueOptions,
     wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
-    let (clock, ids) = (Arc::new(SystemClock), Uuids);
     let rabbit = rabbit_settings(&common.amqp, 1)?;
-    // RabbitMQ keeps tasks by itself: whoever takes them records them.
-    let engines = match rabbit {
-        Some(_) => None,
-        None => Some(Engines::open(common, wrap).await?),
+    let engines = Engines::open(common, wrap).await?;
+    let queue = match rabbit {
+        Some(settings) => Some(Arc::new(RabbitQueue::new(
+            &settings,
+            None,
+            Arc::clone(&engines.clock),
+            Arc::default(),
+        )?)),
+        None => None,
     };
-    let records = engines.as_ref().map(Engines::task_records);
-    let queue = queue(rabbit, records, Arc::clone(&clock) as Arc<dyn Clock>, Arc::default())?;
-    let Some(queue) = queue else { return Err(failed("there is no queue")) };
-    if let Queue::RabbitMq(rabbit) = &queue {
+    if let Some(rabbit) = &queue {
         rabbit.connect_patiently().await.map_err(failed)?;
     }
-    let port = queue.port();
+    let one = NonZeroUsize::MIN;
+    let (commands, appender) =
+        engines.commands(engines.reads(None), &Bounds { queue: one, batch: one, states: one });
+    let appending = tokio::spawn(appender.run());
+    // Where no server hands on what is in the log, this one does.
+    let stop = CancellationToken::new();
+    let relaying = queue.as_ref().map(|queue| {
+        let relay = task_relay(&engines, Arc::clone(queue));
+        tokio::spawn(relay.run(stop.clone()))
+    });
+    let mut last = Position::ZERO;
     for number in 1..=options.count {
         if number > 1 {
             tokio::time::sleep(options.interval).await;
@@ -249,24 +258,21 @@ pub(crate) async fn enqueue(
             Some(text) => text.clone(),
             None => format!("Task #{number}: Send email to user{number}@example.com"),
         };
-        let now = clock.now();
-        let task = NewTask {
-            id: TaskId::from_uuid(ids.next()),
-            owner: None,
-            kind: TaskKind::text(),
-            payload: serde_json::value::to_raw_value(&text).map_err(failed)?,
-            run_at: now,
-            created_at: now,
-            priority: Priority::Normal,
-            unique: None,
-            history: Vec::new(),
-        };
-        port.enqueue(&[task]).await.map_err(failed)?;
+        let payload = serde_json::value::to_raw_value(&text).map_err(failed)?;
+        let asked = commands.request_own_task(TaskKind::text(), payload).await;
+        last = asked.map_err(failed)?.position;
         say(format_args!("Enqueued: {}", Escape::Text.line(&text)))?;
     }
-    queue.close().await;
-    if let Some(engines) = engines {
-        engines.database.close().await;
+    drop(commands);
+    appending.await.map_err(failed)?;
+    if let Some(relaying) = relaying {
+        handed_on(&*engines.ports().journal, TASK_RELAY, last).await;
+        stop.cancel();
+        relaying.await.map_err(failed)?;
     }
+    if let Some(rabbit) = queue {
+        rabbit.close().await;
+    }
+    engines.database.close().await;
     Ok(())
 }

@@ -11,9 +11,10 @@ use daybook_application::{
     Scheduler, Search, SharedBus, StreamRoom, Tail, TailBounds, TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
-use daybook_events::{Cache, EventBus, HolderId};
+use daybook_events::{Cache, Clock, EventBus, HolderId};
 use daybook_http::{Engine, Listener, RateLimits, ServerSettings, Service, ServiceParts, Tokens};
 use daybook_memory::MemoryCache;
+use daybook_rabbitmq::RabbitQueue;
 use daybook_redis::{Redis, RedisBus, RedisCache};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ use crate::engines::schedules::schedules;
 use crate::engines::{Bounds, Engines, TAIL, database, rate};
 use crate::signing_key::signing_key;
 use crate::startup::{StartupError, StopSignal, say};
+use crate::system::SystemClock;
 use crate::wrap::Wrap;
 use running::{Running, Stop};
 
@@ -30,7 +32,7 @@ const FORGET_IDLE_EVERY: Duration = Duration::from_mins(1);
 /// Under these names the relays lead, and remember how far they have come.
 pub(crate) const RELAY: &str = "relay";
 pub(crate) const CACHE_RELAY: &str = "cache";
-const TASK_RELAY: &str = "tasks";
+pub(crate) const TASK_RELAY: &str = "tasks";
 
 pub(crate) async fn serve(
     common: &CommonOptions,
@@ -43,11 +45,9 @@ pub(crate) async fn serve(
     let listener = Listener::bind(options.listen)
         .await
         .map_err(|e| StartupError::Listen(options.listen, e))?;
-    let configured_key =
-        options.signing_key_file.clone().filter(|file| !file.as_os_str().is_empty());
-    let beside = database::key_beside(&settings)?;
-    let tokens = Tokens::new(signing_key(configured_key.as_deref(), &beside)?);
-    let timetable = schedules(options.schedules_file.as_deref())?;
+    let tokens = tokens(options, &settings)?;
+    let now = SystemClock.now();
+    let timetable = schedules(options.schedules_file.as_deref(), now)?;
     let mut engines = Engines::open(common, wrap).await?;
     let buffers = Buffers::of(options.stream_buffer_mib);
     engines.tail = buffers.tail();
@@ -68,7 +68,12 @@ pub(crate) async fn serve(
     let worker =
         worker(&options.worker, options.drain, engines.for_worker(&queue), clock, new_tasks)?;
 
-    let scheduler = Scheduler::new(commands.clone(), Arc::clone(&engines.clock), timetable);
+    let scheduler = Scheduler::new(
+        commands.clone(),
+        Arc::new(engines.database.clone()),
+        Arc::clone(&engines.clock),
+        timetable,
+    );
     let (told, room) = (buffers.tail(), StreamRoom::new(buffers.room));
     let limits =
         Arc::new(RateLimits::new(rate(options.credential_rate), rate(options.holder_rate)));
@@ -91,7 +96,7 @@ pub(crate) async fn serve(
 
     let housekeeper = Housekeeper::new(
         Arc::clone(&ports.journal),
-        Arc::clone(&ports.tasks),
+        ports.tasks,
         Arc::clone(&engines.clock),
         options.keep_outcomes,
         options.keep_tasks,
@@ -113,12 +118,7 @@ pub(crate) async fn serve(
 
     let mut signals = StopSignal::listen()?;
     announce(&listener, &engines, common, options)?;
-    let server = ServerSettings {
-        connections: options.connections.get(),
-        grace: options.drain,
-        reader_patience: options.reader_patience,
-        room,
-    };
+    let server = server_settings(options, room);
     let server = tokio::spawn(listener.serve(service, server, stop.server.clone()));
 
     let failed = tokio::select! {
@@ -141,6 +141,22 @@ pub(crate) async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+fn server_settings(options: &ServeOptions, room: StreamRoom) -> ServerSettings {
+    ServerSettings {
+        connections: options.connections.get(),
+        grace: options.drain,
+        reader_patience: options.reader_patience,
+        room,
+    }
+}
+
+fn tokens(options: &ServeOptions, settings: &DatabaseSettings) -> Result<Tokens, StartupError> {
+    let configured =
+        options.signing_key_file.as_deref().filter(|file| !file.as_os_str().is_empty());
+    let beside = database::key_beside(settings)?;
+    Ok(Tokens::new(signing_key(configured, &beside)?))
 }
 
 /// How the memory for those who follow the log is shared out, in bytes.
@@ -206,9 +222,7 @@ fn destinations(
         None => vec![(RELAY, Arc::new(Nowhere))],
     };
     if let Queue::RabbitMq(queue) = queue {
-        let (tasks, clock) = (engines.ports().tasks, Arc::clone(&engines.clock));
-        let dispatch = TaskDispatch::new(tasks, Arc::clone(queue) as _, clock, Search::default());
-        destinations.push((TASK_RELAY, Arc::new(dispatch)));
+        destinations.push((TASK_RELAY, Arc::new(dispatch(engines, Arc::clone(queue)))));
     }
     destinations
 }
@@ -216,6 +230,16 @@ fn destinations(
 fn relay(engines: &Engines, name: &'static str, destination: Arc<dyn Destination>) -> Relay {
     let (journal, tail) = (engines.ports().journal, Arc::clone(&engines.tail));
     Relay::new(name, journal, engines.election(), destination, tail)
+}
+
+fn dispatch(engines: &Engines, queue: Arc<RabbitQueue>) -> TaskDispatch {
+    let (tasks, clock) = (engines.ports().tasks, Arc::clone(&engines.clock));
+    TaskDispatch::new(tasks, queue, clock, Search::default())
+}
+
+/// What `enqueue` needs of the above: to put tasks on the broker where no server does.
+pub(crate) fn task_relay(engines: &Engines, queue: Arc<RabbitQueue>) -> Relay {
+    relay(engines, TASK_RELAY, Arc::new(dispatch(engines, queue)))
 }
 
 /// What `publish` needs of the above: to hand on what it publishes where no server does.

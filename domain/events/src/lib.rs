@@ -7,6 +7,7 @@
 //! To add a kind of event, define its data next to the aggregate it belongs to and list it in that
 //! crate's [`event_payload!`] invocation. To add a port, give it a file under `ports/`, state its
 //! promises there, and write the suite that holds an adapter to them.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may stop at the first surprise"))]
 
 mod aggregate;
 mod entry;
@@ -39,7 +40,7 @@ pub use priority::Priority;
 pub use room::Room;
 pub use stream::{Position, StreamId, Version};
 pub use task::{
-    InvalidKind, Lease, NewTask, Task, TaskDiscarded, TaskEvent, TaskKind, TaskRequested,
+    InvalidKind, Lease, NewTask, Origin, Task, TaskDiscarded, TaskEvent, TaskKind, TaskRequested,
     TaskRetried, TaskState,
 };
 pub use task_attempt::FailedAttempt;

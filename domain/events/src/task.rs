@@ -129,6 +129,17 @@ pub struct NewTask {
     pub unique: Option<Unique>,
     /// How earlier attempts failed, oldest first, where it is handed on from queue to queue.
     pub history: Vec<FailedAttempt>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a task that is handed out by a queue comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was in the record of tasks when it was put on the queue.
+    Recorded,
+    /// Somebody else has put it on the queue, and the record may not have it yet.
+    Outside,
 }
 
 impl NewTask {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use daybook_application::{Check, Difference, Projected};
-use daybook_events::Placed;
+use daybook_events::{Placed, TaskKind};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Value};
 use uuid::Uuid;
 
@@ -108,10 +108,13 @@ impl Snapshot {
                 row.version.into(),
             ];
             let owner = task.owner.map(daybook_events::HolderId::uuid);
+            // The log need not know what a task is about that it has not asked for, and one that came by way
+            // of a broker stands where it was recorded, before its first event.
+            let kind = task.kind.as_ref().map_or(row.kind.as_str(), TaskKind::as_str);
             let should = [
                 owner.into(),
-                task.kind.as_str().into(),
-                stored(task.position.get())?.into(),
+                kind.into(),
+                stored(task.position.get())?.min(row.position).into(),
                 stored(task.version.get())?.into(),
             ];
             let columns = ["owner_id", "kind", "position", "version"];

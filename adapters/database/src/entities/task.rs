@@ -25,6 +25,7 @@ pub(crate) struct Model {
     pub unique_number: Option<i64>,
     pub unique_until: Option<i64>,
     pub position: i64,
+    pub put_back_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -237,7 +237,9 @@ impl<'a> Tables<'a> {
                         self.tasks.push(task_values(task, 1, began)?);
                     }
                 }
-                Row::TaskRetried { .. } | Row::TaskDiscarded { .. } => self.changed.push(row),
+                Row::TaskRetried { .. } | Row::TaskPutBack { .. } | Row::TaskDiscarded { .. } => {
+                    self.changed.push(row);
+                }
             }
         }
         Ok(())
@@ -411,6 +413,7 @@ async fn change(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
             }
             (id, version, again)
         }
+        Row::TaskPutBack { id, version } => (id, version, task::Entity::update_many()),
         Row::TaskDiscarded { id, version, at } => {
             let discarded = task::Entity::update_many()
                 .col_expr(task::Column::State, Expr::value(TaskState::Discarded.as_str()))

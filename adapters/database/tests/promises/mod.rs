@@ -24,7 +24,8 @@ macro_rules! promises {
 macro_rules! every_promise {
     () => {
         use daybook_application::contract::{
-            books, election, installation, journal, repositories, shadows, task_kills, task_order, task_outcomes,
+            books, election, installation, journal, repositories, schedule_records, shadows,
+            task_kills, task_order, task_outcomes,
             task_queue, task_records,
         };
 
@@ -67,7 +68,8 @@ macro_rules! every_promise {
             task_queue::a_released_task_is_there_at_once(queue);
             task_queue::tasks_are_listed_and_done_ones_forgotten(queue, database, time);
             task_queue::the_backlog_is_what_can_be_leased(queue, time);
-            task_queue::what_waited_and_is_overdue_is_found(queue, database, time);
+            task_queue::what_is_overdue_is_found(queue, database, time);
+            task_queue::what_was_put_back_is_left_alone_for_a_while(queue, database);
             task_queue::workers_at_once_share_the_tasks(shared_queue);
             task_order::urgent_tasks_go_first_and_no_priority_waits_for_ever(queue);
             task_order::no_more_of_a_kind_are_leased_than_there_is_room_for(queue);
@@ -87,6 +89,10 @@ macro_rules! every_promise {
             task_records::a_task_that_another_holds_is_not_leased(queue, time);
             task_records::what_is_not_due_or_finished_is_not_leased(queue, time);
             task_records::a_task_claimed_twice_at_once_is_leased_once(queue);
+            task_records::what_was_recorded_and_is_not_known_is_not_done(queue, database);
+            task_records::another_task_with_the_same_id_is_told_apart(queue);
+            task_records::those_who_claim_and_those_who_complete_do_not_block_each_other(shared_queue);
+            schedule_records::a_pattern_is_known_since_it_was_first_told_of(database);
             election::one_leads_at_a_time(shared);
             election::different_leads_are_different(shared);
             installation::everyone_on_a_log_knows_it_as_the_same(database, database);

@@ -11,6 +11,7 @@ fn given(kind: &str, payload: &str) -> NewTask {
         priority: Priority::Normal,
         unique: None,
         history: Vec::new(),
+        origin: Origin::Outside,
     }
 }
 
@@ -19,7 +20,7 @@ fn now() -> Timestamp {
 }
 
 fn read(letter: &Letter) -> NewTask {
-    task(&letter.properties, &letter.body, now(), Priority::Normal).unwrap()
+    task(&letter.properties, &letter.body, now(), Priority::Normal, Owners::Believed).unwrap()
 }
 
 #[test]
@@ -48,7 +49,10 @@ fn a_task_that_is_nobodys_and_due_has_no_headers() {
     // In milliseconds, as some programs have it.
     let mut properties = letter.properties.clone();
     properties.with_timestamp(1_795_392_000_000);
-    assert_eq!(task(&properties, b"x", now(), Priority::Normal).unwrap().created_at, now());
+    assert_eq!(
+        task(&properties, b"x", now(), Priority::Normal, Owners::Believed).unwrap().created_at,
+        now()
+    );
 }
 
 #[test]
@@ -74,29 +78,41 @@ fn a_task_goes_where_its_time_says() {
 #[test]
 fn messages_of_others_are_tasks_where_they_can_be_read() {
     let mut properties = BasicProperties::default();
-    let plain = task(&properties, "Task #1: ü".as_bytes(), now(), Priority::Normal).unwrap();
+    let plain =
+        task(&properties, "Task #1: ü".as_bytes(), now(), Priority::Normal, Owners::Believed)
+            .unwrap();
     assert_eq!((plain.kind.as_str(), plain.payload.get()), ("text", "\"Task #1: ü\""));
     assert_eq!((plain.run_at, plain.owner), (now(), None));
-    assert_ne!(plain.id, task(&properties, b"Task #1", now(), Priority::Normal).unwrap().id);
-    assert!(task(&properties, b"\xff", now(), Priority::Normal).is_err());
-    assert!(task(&properties, &vec![b'a'; LONGEST_BODY + 1], now(), Priority::Normal).is_err());
+    assert_ne!(
+        plain.id,
+        task(&properties, b"Task #1", now(), Priority::Normal, Owners::Believed).unwrap().id
+    );
+    assert!(task(&properties, b"\xff", now(), Priority::Normal, Owners::Believed).is_err());
+    assert!(
+        task(&properties, &vec![b'a'; LONGEST_BODY + 1], now(), Priority::Normal, Owners::Believed)
+            .is_err()
+    );
 
     properties.with_content_type("Application/JSON; charset=utf-8");
-    assert!(task(&properties, b"{}", now(), Priority::Normal).is_err());
+    assert!(task(&properties, b"{}", now(), Priority::Normal, Owners::Believed).is_err());
     properties.with_message_type("Send");
-    assert!(task(&properties, b"{}", now(), Priority::Normal).is_err());
+    assert!(task(&properties, b"{}", now(), Priority::Normal, Owners::Believed).is_err());
     properties.with_message_type("send_email").with_message_id(&Uuid::from_u128(3).to_string());
-    let json = task(&properties, b" {\"n\": 1.0} ", now(), Priority::Normal).unwrap();
+    let json =
+        task(&properties, b" {\"n\": 1.0} ", now(), Priority::Normal, Owners::Believed).unwrap();
     assert_eq!((json.kind.as_str(), json.payload.get()), ("send_email", "{\"n\": 1.0}"));
     assert_eq!(json.id.uuid(), Uuid::from_u128(3));
-    assert!(task(&properties, b"{", now(), Priority::Normal).is_err());
+    assert!(task(&properties, b"{", now(), Priority::Normal, Owners::Believed).is_err());
 
     for (name, value) in [(OWNER, FieldValue::t(true)), (OWNER, "me".into()), (RUN_AT, "1".into())]
     {
         let mut headers = FieldTable::new();
         insert(&mut headers, name, value);
         properties.with_headers(headers);
-        assert!(task(&properties, b"{}", now(), Priority::Normal).is_err(), "{name}");
+        assert!(
+            task(&properties, b"{}", now(), Priority::Normal, Owners::Believed).is_err(),
+            "{name}"
+        );
     }
 }
 
@@ -174,5 +190,51 @@ fn priority_and_history_go_with_a_task() {
     }
     // Without a word about it, it is as urgent as the queue it is on.
     let properties = BasicProperties::default();
-    assert_eq!(task(&properties, b"x", now(), Priority::Low).unwrap().priority, Priority::Low);
+    assert_eq!(
+        task(&properties, b"x", now(), Priority::Low, Owners::Ignored).unwrap().priority,
+        Priority::Low
+    );
+}
+
+#[test]
+fn what_is_recorded_says_so_in_as_few_bytes() {
+    for (given, has_headers) in [
+        (given("text", "\"x\""), true),
+        (NewTask { owner: None, run_at: now(), ..given("text", "\"x\"") }, false),
+    ] {
+        let given = NewTask { origin: Origin::Recorded, ..given };
+        let letter = letter(&given, now());
+        assert_eq!(letter.properties.headers().is_some(), has_headers);
+        assert_eq!(letter.properties.timestamp().is_some(), has_headers);
+        assert_eq!(read(&letter).origin, Origin::Recorded);
+        assert_eq!(read(&letter).id, given.id);
+    }
+    assert_eq!(read(&letter(&given("text", "1"), now())).origin, Origin::Outside);
+}
+
+#[test]
+fn whose_a_task_of_another_program_is_is_believed_where_that_is_configured() {
+    let outside = letter(&given("text", "\"x\""), now());
+    let recorded = NewTask { origin: Origin::Recorded, ..given("text", "\"x\"") };
+    let recorded = letter(&recorded, now());
+    for (letter, owners, believed) in [
+        (&outside, Owners::Ignored, false),
+        (&outside, Owners::Believed, true),
+        (&recorded, Owners::Ignored, true),
+    ] {
+        let read = task(&letter.properties, &letter.body, now(), Priority::Normal, owners).unwrap();
+        assert_eq!(read.owner.is_some(), believed, "{owners:?}");
+    }
+}
+
+#[test]
+fn one_message_id_is_one_task() {
+    let read = |id: &str| {
+        let mut properties = BasicProperties::default();
+        properties.with_message_id(id);
+        task(&properties, b"x", now(), Priority::Normal, Owners::Ignored).unwrap().id
+    };
+    assert_eq!(read("order 17"), read("order 17"));
+    assert_ne!(read("order 17"), read("order 18"));
+    assert_ne!(read(""), read(""));
 }

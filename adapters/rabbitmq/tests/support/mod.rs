@@ -15,7 +15,7 @@ use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{BasicProperties, FieldTable};
 use daybook_application::contract::task_queue::RealTime;
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Migrate, SqliteSettings};
-use daybook_events::{Clock, NewTask, Priority, TaskId, TaskKind, Timestamp};
+use daybook_events::{Clock, NewTask, Origin, Priority, TaskId, TaskKind, Timestamp};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use serde_json::value::to_raw_value;
 use tempfile::TempDir;
@@ -74,6 +74,7 @@ pub(crate) fn task(n: u128, text: &str, run_at: Timestamp) -> NewTask {
         priority: Priority::Normal,
         unique: None,
         history: Vec::new(),
+        origin: Origin::Outside,
     }
 }
 

@@ -109,6 +109,7 @@ async fn a_committed_task_calls_the_workers() {
             priority: Priority::Normal,
             unique: None,
             history: Vec::new(),
+            origin: daybook_events::Origin::Recorded,
         };
         let changes = vec![Change::Task(Box::new(task))];
         Ok(Decision { changes, receipt: Receipt::TaskAccepted(id) })

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use daybook_application::{RetryPolicy, TaskFailure, TaskHandler, Worker, WorkerSettings};
 use daybook_events::{
-    Clock, HolderId, Lease, LeaseLost, NewTask, Priority, QueueError, Room, TaskId, TaskKind,
-    TaskQueue, Timestamp,
+    Clock, HolderId, Lease, LeaseLost, NewTask, Origin, Priority, QueueError, Room, TaskId,
+    TaskKind, TaskQueue, Timestamp,
 };
 use daybook_rabbitmq::RabbitQueue;
 use serde_json::value::{RawValue, to_raw_value};
@@ -121,6 +121,7 @@ fn new_tasks_of(owner: HolderId, count: u64) -> Result<Vec<NewTask>, BenchError>
             priority: Priority::Normal,
             unique: None,
             history: Vec::new(),
+            origin: Origin::Outside,
         })
     };
     (0..count).map(task).collect()

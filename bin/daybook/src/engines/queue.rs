@@ -55,6 +55,7 @@ pub(crate) fn rabbit_settings(
         quorum: options.quorum_queues,
         // As many again wait at hand while those are done.
         prefetch: u16::try_from(tasks.saturating_mul(2)).unwrap_or(u16::MAX),
+        believe_owners: options.amqp_owners,
         start_tries: options.amqp_tries.get(),
         start_pause: options.amqp_pause,
         ..RabbitSettings::new(url)

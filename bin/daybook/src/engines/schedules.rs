@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use daybook_application::{EmailHandler, Schedule, TextHandler};
-use daybook_events::TaskKind;
+use daybook_events::{TaskKind, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -24,7 +24,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn read(self) -> Result<Schedule, String> {
+    fn read(self, now: Timestamp) -> Result<Schedule, String> {
         let fault = match self.kind.as_str() {
             TaskKind::SEND_EMAIL => EmailHandler::fault(self.payload.get()),
             TaskKind::TEXT => TextHandler::fault(self.payload.get()),
@@ -41,7 +41,7 @@ impl Entry {
         if catch_up > LONGEST_CATCH_UP {
             return Err("catch_up: is more than 366 days".to_owned());
         }
-        Schedule::new(&self.name, &self.cron, self.kind, self.payload, catch_up)
+        Schedule::new(&self.name, &self.cron, self.kind, self.payload, catch_up, now)
             .map_err(|error| error.to_string())
     }
 }
@@ -49,16 +49,19 @@ impl Entry {
 const LONGEST_CATCH_UP: Duration = Duration::from_hours(366 * 24);
 
 /// The schedules in a file: a JSON list. Without a file there are none.
-pub(crate) fn schedules(file: Option<&Path>) -> Result<Vec<Schedule>, StartupError> {
+pub(crate) fn schedules(
+    file: Option<&Path>,
+    now: Timestamp,
+) -> Result<Vec<Schedule>, StartupError> {
     let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else {
         return Ok(Vec::new());
     };
     let wrong = |reason: String| StartupError::Schedules(file.to_owned(), reason);
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    read(&text).map_err(wrong)
+    read(&text, now).map_err(wrong)
 }
 
-fn read(text: &str) -> Result<Vec<Schedule>, String> {
+fn read(text: &str, now: Timestamp) -> Result<Vec<Schedule>, String> {
     let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut names = HashSet::new();
     let read = |entry: Entry| {
@@ -66,7 +69,7 @@ fn read(text: &str) -> Result<Vec<Schedule>, String> {
         if !names.insert(name.clone()) {
             return Err(format!("there are two schedules named {name}"));
         }
-        entry.read().map_err(|error| format!("schedule {name}: {error}"))
+        entry.read(now).map_err(|error| format!("schedule {name}: {error}"))
     };
     entries.into_iter().map(read).collect()
 }
@@ -75,6 +78,10 @@ fn read(text: &str) -> Result<Vec<Schedule>, String> {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Vec<Schedule>, String> {
+        super::read(text, Timestamp::from_micros(0))
+    }
+
     #[test]
     fn a_list_of_schedules_is_read() {
         let text = r#"[
@@ -82,10 +89,10 @@ mod tests {
             {"name": "weekly", "cron": "0 9 * * 1", "kind": "report", "payload": {"of": "week"}}
         ]"#;
         let schedules = read(text).unwrap();
-        let read: Vec<_> = schedules.iter().map(|s| (s.name(), s.catch_up())).collect();
+        let seen: Vec<_> = schedules.iter().map(|s| (s.name(), s.catch_up())).collect();
         let expected = [("nightly", Duration::from_hours(6)), ("weekly", Duration::from_hours(1))];
-        assert_eq!(read, expected);
-        assert!(super::read("[]").unwrap().is_empty());
+        assert_eq!(seen, expected);
+        assert!(read("[]").unwrap().is_empty());
     }
 
     #[test]

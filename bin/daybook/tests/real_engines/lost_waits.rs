@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use daybook_application::{Relay, Search, Tail, TailBounds, TaskDispatch};
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Migrate, SqliteSettings};
-use daybook_events::{Clock, NewTask, Priority, Room, TaskId, TaskKind, TaskQueue, Timestamp};
+use daybook_events::{
+    Clock, NewTask, Origin, Priority, Room, TaskId, TaskKind, TaskQueue, Timestamp,
+};
 use daybook_rabbitmq::{RabbitQueue, RabbitSettings};
 use daybook_services::test_amqp_url;
 use tokio::sync::Notify;
@@ -55,6 +57,7 @@ async fn a_task_that_was_lost_while_it_waited_is_done() {
         priority: Priority::Normal,
         unique: None,
         history: Vec::new(),
+        origin: Origin::Outside,
     };
     records.enqueue(std::slice::from_ref(&task)).await.unwrap();
     let search = Search { every: Duration::from_millis(100), overdue: Duration::from_millis(200) };

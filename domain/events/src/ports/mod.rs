@@ -7,6 +7,7 @@ mod election;
 mod ids;
 mod installation;
 mod journal;
+mod schedule_records;
 mod task_queue;
 mod task_records;
 mod task_repository;
@@ -18,9 +19,10 @@ pub use election::{Election, ElectionError, Lead};
 pub use ids::IdSource;
 pub use installation::{Identity, Installation, InstallationError};
 pub use journal::{EventFilter, Journal, JournalError};
+pub use schedule_records::ScheduleRecords;
 pub use task_queue::{LeaseLost, QueueError, TaskQueue};
 pub use task_records::{Claimed, TaskRecords};
-pub use task_repository::{TaskCursor, TaskPage, TaskRepository};
+pub use task_repository::{Doubled, Overdue, TaskCursor, TaskPage, TaskRepository};
 
 #[cfg(feature = "mock")]
 pub use bus::MockEventBus;

@@ -16,6 +16,10 @@ pub enum Claimed {
     NotBefore(Timestamp),
     /// It is done, dead or discarded.
     Finished,
+    /// It says that it was recorded, and is not: it was forgotten, or is another installation's.
+    Unknown,
+    /// The record has another task under its id: of another kind, or with another payload.
+    Another,
 }
 
 /// The record of who has which task.
@@ -25,7 +29,9 @@ pub enum Claimed {
 /// [`TaskQueue`] does.
 ///
 /// Promises:
-/// - a task that is claimed and not known is recorded first, as by [`TaskQueue::enqueue`];
+/// - a task [from outside](crate::Origin::Outside) that is claimed and not known is recorded first,
+///   as by [`TaskQueue::enqueue`]; one that says it was recorded and is not known is not done;
+/// - of two tasks from outside with one id that are not the same, the second is told apart;
 /// - a claimed task is leased unless another worker holds it, its time has not come, or it is
 ///   finished. However often it is handed out, and whatever became of whoever had it: a lease is
 ///   void only when it is over;

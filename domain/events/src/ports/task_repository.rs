@@ -24,13 +24,25 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError>;
 
-    /// At most `limit` tasks that had to wait for their time, and that nobody has taken although it
-    /// was before `before`, or whose lease was over before that; earliest asked for first. What can't be
-    /// read is left out.
+    /// At most `limit` tasks that are [overdue](Overdue) and may be put on the queue again; earliest
+    /// due first. What can't be read is left out.
     ///
     /// # Errors
     /// [`QueueError`].
-    async fn overdue(&self, before: Timestamp, limit: u32) -> Result<Vec<Task>, QueueError>;
+    async fn overdue(&self, overdue: &Overdue, limit: u32) -> Result<Vec<Task>, QueueError>;
+
+    /// How many tasks nobody has taken although they were due before `before`, or have a lease that
+    /// was over before that.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn count_overdue(&self, before: Timestamp) -> Result<u64, QueueError>;
+
+    /// Notes that these tasks were put on the queue again at an instant.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn note_put_back(&self, ids: &[TaskId], at: Timestamp) -> Result<(), QueueError>;
 
     /// The latest of this holder's tasks of a kind that have this unique key.
     ///
@@ -56,6 +68,28 @@ pub trait TaskRepository: Send + Sync {
     /// # Errors
     /// [`QueueError`].
     async fn forget_done(&self, before: Timestamp, limit: u32) -> Result<u64, QueueError>;
+}
+
+/// Which overdue tasks to look for: nobody has taken them although they were due before an instant,
+/// or their lease was over before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Due, or not leased any more, before this.
+    pub before: Timestamp,
+    /// Not those that were put on the queue again since this.
+    pub put_back_before: Timestamp,
+    /// Where it is given, of those that were put on the queue again only those that have now waited
+    /// twice as long as they had then.
+    pub doubled: Option<Doubled>,
+}
+
+/// That a task has waited twice as long as it had when it was put on the queue again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubled {
+    /// The present.
+    pub now: Timestamp,
+    /// What was put on the queue again before this has waited long enough in any case.
+    pub longest: Timestamp,
 }
 
 /// Which tasks to list.
