@@ -29,6 +29,7 @@ mod supervisor;
 
 pub use crate::database::{ask_database, create_database_on};
 pub use crate::error::ServiceError;
+pub use crate::port::free as free_port;
 pub use crate::postgres::Postgres;
 pub use crate::proxy::Proxy;
 pub use crate::rabbitmq::RabbitMq;

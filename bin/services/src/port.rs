@@ -13,8 +13,11 @@ const COUNT: u16 = 17_000;
 const TRIES: u32 = 200;
 const STARTS: u32 = 5;
 
-/// A port of 127.0.0.1 that was free a moment ago.
-pub(crate) fn free() -> Result<u16, ServiceError> {
+/// A port of 127.0.0.1 that was free a moment ago, and that no outgoing connection takes.
+///
+/// # Errors
+/// Where none is found.
+pub fn free() -> Result<u16, ServiceError> {
     (0..TRIES)
         .map(random)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
