@@ -67,6 +67,9 @@ impl Destination for CacheRepair {
     }
 }
 
+/// How long a task has been due when it is taken for late, and its message perhaps for lost.
+pub(crate) const OVERDUE: Duration = Duration::from_mins(1);
+
 /// When tasks whose messages may be lost are looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
@@ -78,7 +81,7 @@ pub struct Search {
 
 impl Default for Search {
     fn default() -> Self {
-        Self { every: Duration::from_secs(30), overdue: Duration::from_mins(1) }
+        Self { every: Duration::from_secs(30), overdue: OVERDUE }
     }
 }
 

@@ -11,13 +11,14 @@ use daybook_accounts::{
 };
 use daybook_events::{
     EventFilter, HolderId, Journal, JournalError, Placed, Position, QueueError, RecordedEvent,
-    Task, TaskCursor, TaskId, TaskPage, TaskRepository, TaskState, TransferId,
+    Task, TaskCursor, TaskId, TaskPage, TaskRepository, TaskState, Timestamp, TransferId,
 };
 use daybook_orders::{
     Order, OrderId, OrderPage, OrderRepository, OrderStatus, RepositoryError as OrdersError,
 };
 use thiserror::Error;
 
+use crate::destinations::OVERDUE;
 use crate::{Caller, Reads, Row};
 
 /// Why a query has no answer.
@@ -286,6 +287,14 @@ impl Queries {
     ) -> Result<Vec<Placed<Task>>, QueryError> {
         let owner: Option<HolderId> = caller.restriction();
         Ok(self.tasks.list(&TaskPage { owner, state, after, limit }).await?)
+    }
+
+    /// How many tasks should have been begun a minute ago, and were not: their messages may be lost.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn overdue_tasks(&self, now: Timestamp) -> Result<u64, QueryError> {
+        Ok(self.tasks.count_overdue(now.minus(OVERDUE)).await?)
     }
 
     /// Whether the database answers, and takes what is written.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use daybook_application::{Commands, Queries};
+use daybook_events::Clock;
 use futures_util::future::join_all;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -39,6 +40,7 @@ pub(crate) struct Metrics {
     pub(crate) commands: Commands,
     pub(crate) queries: Queries,
     pub(crate) engines: Engines,
+    pub(crate) clock: Arc<dyn Clock>,
     /// The names of the relays, by which their progress is known.
     pub(crate) relays: Arc<[&'static str]>,
 }
@@ -99,6 +101,12 @@ impl Metrics {
         let writable = gauge(usize::from(self.queries.ready().await.is_ok()));
         registry.register("database_writable", "Whether the database takes writes", writable);
         let Ok(progress) = progress else { return };
+        if let Ok(count) = self.queries.overdue_tasks(self.clock.now()).await {
+            let overdue = Gauge::<i64>::default();
+            overdue.set(i64::try_from(count).unwrap_or(i64::MAX));
+            let help = "Tasks that have been due for a minute and are not begun";
+            registry.register("tasks_overdue", help, overdue);
+        }
         let head = Gauge::<i64>::default();
         head.set(progress.head.get().cast_signed());
         registry.register("log_position", "The position of the last event", head);

@@ -89,6 +89,7 @@ impl Service {
             commands: parts.commands.clone(),
             queries: parts.queries.clone(),
             engines: parts.engines.clone(),
+            clock: Arc::clone(&clock),
             relays: parts.relays,
         };
         let context = Context {

@@ -9,13 +9,14 @@ use daybook_application::{
     Difference, ReadCache, Reads, Rebuild, Rebuilt, Replace, Verify, Watcher,
 };
 use daybook_database::{Database, DatabaseSettings, Migrate};
-use daybook_events::Cache;
+use daybook_events::{Cache, Clock, Overdue, QueueError, Task, TaskRepository, Timestamp};
 use daybook_redis::RedisCache;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{CommonOptions, VerifyOptions};
 use crate::engines::{connect_redis, database};
 use crate::startup::{StartupError, say};
+use crate::system::SystemClock;
 
 /// The exit code where something differs.
 const DIFFERS: u8 = 1;
@@ -24,6 +25,8 @@ pub(crate) const NOT_LOOKED_AT: u8 = 2;
 /// How long Redis is waited for at the start.
 const REDIS_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a task has been due when it is told of.
+const OVERDUE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn verify(
     common: &CommonOptions,
@@ -33,8 +36,11 @@ pub(crate) async fn verify(
     let watcher = Shown::new(options.limit);
     let verified = Verify::new(Arc::new(database.clone())).run(&watcher).await;
     watcher.bar.finish_and_clear();
+    let overdue = overdue(&database, options.limit).await;
     database.close().await;
+    let overdue = overdue.map_err(|error| StartupError::Failed(error.to_string()))?;
     let report = verified.map_err(|error| StartupError::Failed(error.to_string()))?;
+    show_overdue(&overdue, options.limit)?;
     let unshown = report.differences.saturating_sub(options.limit);
     if unshown > 0 {
         say(format_args!("… and {unshown} more"))?;
@@ -44,6 +50,32 @@ pub(crate) async fn verify(
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(DIFFERS),
     })
+}
+
+/// Tasks that have been due for a minute and are not begun, and how many there are. That is no
+/// difference: the record is right, and nobody has done them yet.
+async fn overdue(database: &Database, limit: u64) -> Result<(Vec<Task>, u64), QueueError> {
+    let before = SystemClock.now().minus(OVERDUE);
+    let all = Overdue { before, put_back_before: Timestamp::from_micros(i64::MAX), doubled: None };
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let tasks = TaskRepository::overdue(database, &all, limit).await?;
+    Ok((tasks, database.count_overdue(before).await?))
+}
+
+fn show_overdue((tasks, count): &(Vec<Task>, u64), limit: u64) -> Result<(), StartupError> {
+    if *count == 0 {
+        return Ok(());
+    }
+    for task in tasks {
+        let (id, since) = (task.id, task.run_at.max(task.created_at));
+        say(format_args!("task {id} has been due since {since} and is not begun"))?;
+    }
+    let unshown = count.saturating_sub(limit);
+    if unshown > 0 {
+        say(format_args!("… and {unshown} more"))?;
+    }
+    say(format_args!("{count} tasks are overdue, which is no difference"))?;
+    Ok(())
 }
 
 pub(crate) async fn rebuild(common: &CommonOptions) -> Result<(), StartupError> {

@@ -36,6 +36,8 @@ fn metrics_tell_of_the_log_the_relays_and_the_load_and_of_nobody() {
     assert_eq!(value(&text, "daybook_commands_waiting"), Some(0), "{text}");
     assert_eq!(value(&text, "daybook_commands_limit"), Some(4096), "{text}");
     assert_eq!(value(&text, "daybook_database_up"), Some(1), "{text}");
+    assert_eq!(value(&text, "daybook_database_writable"), Some(1), "{text}");
+    assert_eq!(value(&text, "daybook_tasks_overdue"), Some(0), "{text}");
     for part in ["cache", "bus", "tasks"] {
         let name = format!(r#"daybook_engine_up{{part="{part}"}}"#);
         assert_eq!(value(&text, &name), Some(1), "{text}");

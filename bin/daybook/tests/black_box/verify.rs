@@ -184,3 +184,23 @@ fn a_database_that_is_written_to_is_verified_as_it_was_at_one_moment() {
     server.terminate();
     assert_clean(&folder);
 }
+
+#[test]
+fn tasks_that_nobody_begins_are_listed_and_are_no_difference() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let client = server.register("ada@example.com");
+    let task = json!({ "kind": "text", "payload": "x", "run_at": "2099-01-01T00:00:00Z" });
+    let id = client.post("/tasks", &task).written(202).text("task_id");
+    server.terminate();
+    assert_clean(&folder);
+    // Due for an hour, with nobody to do it.
+    folder.engines().execute(
+        "UPDATE tasks SET run_at = created_at - 3600000000, created_at = created_at - 3600000000",
+    );
+    let verified = verify(&folder);
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(verified.stdout.contains(&format!("task {id} has been due since ")), "{verified:?}");
+    assert!(verified.stdout.contains("1 tasks are overdue"), "{verified:?}");
+    assert!(verified.stdout.contains(" 0 differences"), "{verified:?}");
+}
