@@ -61,6 +61,12 @@ impl Address {
     fn options(&mut self, url: &Url) -> Result<(), RabbitConfigError> {
         for (name, value) in url.query_pairs() {
             match &*name {
+                "heartbeat" if self.heartbeat.is_some() => {
+                    return Err(RabbitConfigError::Url("heartbeat is given twice"));
+                }
+                "cacertfile" if self.authorities.is_some() => {
+                    return Err(RabbitConfigError::Url("cacertfile is given twice"));
+                }
                 "heartbeat" => {
                     let heartbeat = value.parse();
                     self.heartbeat =
@@ -152,6 +158,8 @@ mod tests {
             "amqp://u:secret@h/?verify=none",
             "amqp://u:secret@h/?heartbeat=often",
             "amqp://u:secret@h/?cacertfile=x",
+            "amqp://u:secret@h/?heartbeat=5&heartbeat=6",
+            "amqps://u:secret@h/?cacertfile=x&cacertfile=y",
         ] {
             let error = Address::parse(url).err().unwrap_or_else(|| panic!("{url} was taken"));
             let text = format!("{error} {error:?}");

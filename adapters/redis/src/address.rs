@@ -6,6 +6,8 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
+use url::Url;
+
 use crate::settings::RedisConfigError;
 
 /// Where Redis is, and how to log in there. Shown, it is only the hosts and ports, or the path.
@@ -73,16 +75,43 @@ fn cluster(scheme: &str, rest: &str) -> Result<Vec<ConnectionInfo>, RedisConfigE
         .split(',')
         .map(|host| node(&format!("{scheme}://{login}{host}{tail}")))
         .collect::<Result<_, _>>()?;
+    if nodes.iter().any(|node| node.redis_settings().db() != 0) {
+        return Err(RedisConfigError::ClusterDatabase);
+    }
     // What the client would refuse only when it connects.
     cluster_client(nodes.iter().cloned()).build().map_err(|_| RedisConfigError::Url)?;
     Ok(nodes)
 }
 
 fn node(url: &str) -> Result<ConnectionInfo, RedisConfigError> {
+    check(&redis::parse_redis_url(url).ok_or(RedisConfigError::Url)?)?;
     // What the client says of a URL it can't read may quote it.
     let info = url.into_connection_info().map_err(|_| RedisConfigError::Url)?;
+    if info.redis_settings().db() < 0 {
+        return Err(RedisConfigError::Url);
+    }
     let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(login).set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+/// Refuses what the client would leave unread: another database or another server would be used
+/// than was meant.
+fn check(url: &Url) -> Result<(), RedisConfigError> {
+    let path = url.scheme().ends_with("unix");
+    let mut seen = Vec::new();
+    for (name, _) in url.query_pairs() {
+        if !path || !matches!(&*name, "db" | "user" | "pass") || seen.contains(&name) {
+            return Err(RedisConfigError::Parameters);
+        }
+        seen.push(name);
+    }
+    let nothing = url.query().is_none_or(|query| path || query.is_empty());
+    let fragment = match url.fragment() {
+        None => true,
+        Some("insecure") => matches!(url.scheme(), "rediss" | "valkeys"),
+        Some(_) => false,
+    };
+    if nothing && fragment { Ok(()) } else { Err(RedisConfigError::Parameters) }
 }
 
 /// The client of one node.
@@ -129,6 +158,39 @@ mod tests {
     }
 
     #[test]
+    fn nothing_in_a_url_is_left_unread() {
+        for url in [
+            "redis://zoe:hidden@host?db=3",
+            "redis://host/?db=3",
+            "redis://host:1/2?db=3",
+            "redis://host/?protocol=resp3",
+            "redis://host?password=hidden",
+            "valkey://host?timeout=5",
+            "redis://host#insecure",
+            "rediss://host#what",
+            "unix:///run/redis.sock?db=1&db=2",
+            "unix:///run/redis.sock?password=hidden",
+            "unix:///run/redis.sock#1",
+            "redis+cluster://a:1,b:2?read_from_replicas=true",
+        ] {
+            let error = Address::parse(url).err().unwrap();
+            assert_eq!(error, RedisConfigError::Parameters, "{url}");
+            assert!(error.to_string().contains("redis://host:6379/3"), "{error}");
+            assert!(!error.to_string().contains("hidden"));
+        }
+        let error = Address::parse("redis+cluster://a:1,b:2/3").err().unwrap();
+        assert_eq!(error, RedisConfigError::ClusterDatabase);
+        let database = |url: &str| match Address::parse(url).unwrap().nodes {
+            Nodes::One(node) => node.redis_settings().db(),
+            Nodes::Cluster(_) => panic!("{url} is no cluster"),
+        };
+        for url in ["redis://host/3", "redis://host/3/", "unix:///run/redis.sock?db=3"] {
+            assert_eq!(database(url), 3, "{url}");
+        }
+        assert!(Address::parse("rediss://host#insecure").is_ok());
+    }
+
+    #[test]
     fn what_can_not_be_read_is_refused_without_showing_it() {
         for url in [
             "",
@@ -137,10 +199,11 @@ mod tests {
             "redis://",
             "redis://zoe:hidden@host:port",
             "redis://zoe:hidden@host/first",
+            "redis://zoe:hidden@host/-1",
+            "redis://zoe:hidden@host/1/2",
             "redis+cluster://",
             "redis+cluster://a:1,,b:2",
             "unix+cluster:///run/redis.sock",
-            "rediss://host#what",
         ] {
             let error = Address::parse(url).err().unwrap();
             assert_eq!(error, RedisConfigError::Url, "{url}");

@@ -55,6 +55,18 @@ pub enum RedisConfigError {
          in redis://user:password@host:port, with %40 for @, %3A for : and %2F for /"
     )]
     Url,
+    /// The URL says something after `?` or `#` that nobody would read.
+    #[error(
+        "REDIS_URL has parameters that mean nothing: the number of a database is the path, as in \
+         redis://host:6379/3, and a user name and a password go before the host; only unix:///path \
+         has ?db=3&user=…&pass=…, each once, and only rediss:// has #insecure"
+    )]
+    Parameters,
+    /// A cluster was asked for another database than 0.
+    #[error(
+        "REDIS_URL names a database of a cluster, which has no other than 0: leave the path out"
+    )]
+    ClusterDatabase,
     /// A near cache was asked for with a cluster.
     #[error(
         "the near cache does not work with a cluster: switch it off, or give REDIS_URL one node"

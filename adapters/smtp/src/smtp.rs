@@ -12,6 +12,7 @@ use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use thiserror::Error;
+use url::Url;
 
 /// How long a mail may take, from looking up the server to its last answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +45,12 @@ pub enum SmtpConfigError {
          ?tls=opportunistic or nothing for no encryption (special characters percent-encoded)"
     )]
     Url,
+    /// The URL says something that nobody would read.
+    #[error(
+        "the SMTP URL says something that means nothing: after ? there may be tls once, with smtp:// \
+         alone; a user name needs a password; the path, if any, is the name to greet with"
+    )]
+    Unread,
     /// The sender can't be understood.
     #[error("the sender of mail is not an address such as Daybook <daybook@example.com>")]
     From,
@@ -58,6 +65,7 @@ impl SmtpMailer {
     /// [`SmtpConfigError`].
     pub fn new(url: &str, from: &str) -> Result<Self, SmtpConfigError> {
         let from = from.parse().map_err(|_| SmtpConfigError::From)?;
+        check(url)?;
         let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
             .map_err(|_| SmtpConfigError::Url)?
             .timeout(Some(TIMEOUT))
@@ -90,6 +98,23 @@ impl Mailer for SmtpMailer {
             Err(_) => Err(MailError::Unavailable("it took too long".to_owned())),
         }
     }
+}
+
+/// Refuses what the client would leave unread: without a password it would not log in, and without
+/// `tls` it would not encrypt.
+fn check(url: &str) -> Result<(), SmtpConfigError> {
+    let url = Url::parse(url).map_err(|_| SmtpConfigError::Url)?;
+    let names: Vec<_> = url.query_pairs().map(|(name, _)| name).collect();
+    let options = match names.as_slice() {
+        [] => url.query().is_none_or(str::is_empty),
+        [name] => name == "tls" && url.scheme() == "smtp",
+        _ => false,
+    };
+    let login = url.username().is_empty() == url.password().is_none();
+    let name = url.path().trim_start_matches('/');
+    let greeting = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    let read = options && login && greeting && url.fragment().is_none();
+    if read { Ok(()) } else { Err(SmtpConfigError::Unread) }
 }
 
 /// What became of a mail, in words of our own: a server's text may quote the address.

@@ -64,7 +64,7 @@ pub(crate) enum StartupError {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "errors give their parts by reference")]
 const fn mail_setting(error: &SmtpConfigError) -> &'static str {
     match error {
-        SmtpConfigError::Url => "SMTP_URL",
+        SmtpConfigError::Url | SmtpConfigError::Unread => "SMTP_URL",
         SmtpConfigError::From => "DAYBOOK_MAIL_FROM",
     }
 }

@@ -15,9 +15,9 @@ use time::{Date, OffsetDateTime};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Currency(iso_currency::Currency);
 
-/// Codes that ISO 4217 has withdrawn (list three of its maintenance agency, SIX, as of 2026-01-01;
-/// <https://www.six-group.com/en/products-services/financial-information/market-reference-data/data-standards.html>),
-/// and from which day on nothing new is kept in them. What is there already stays.
+/// Codes that ISO 4217 has withdrawn, and from which day on nothing new is kept in them. What is
+/// there already stays. The days are put down from the maintenance agency's public amendments as
+/// they are generally known, not copied from a file of its list three: compare when one is at hand.
 ///
 /// Codes that were withdrawn longer ago are not known at all.
 const WITHDRAWN: [(&str, Date); 5] = [
@@ -124,7 +124,8 @@ mod tests {
         }
     }
 
-    /// List one of ISO 4217 as of 2026-01-01, without the codes that have no minor unit.
+    /// The active codes that have a minor unit, as they are generally known in November 2026; not
+    /// copied from a file of list one.
     const ACTIVE: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV \
         BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP \
         DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD \

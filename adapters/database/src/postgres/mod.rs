@@ -8,6 +8,7 @@ mod arrays;
 mod lead;
 mod listen;
 mod maintenance;
+mod url;
 mod writable;
 
 use std::fmt;
@@ -70,6 +71,10 @@ impl PostgresSettings {
     }
 
     fn options(&self) -> Result<PgConnectOptions, OpenError> {
+        url::check(&self.url).map_err(|reason| OpenError::Unusable {
+            database: "the URL".to_owned(),
+            reason: reason.to_owned(),
+        })?;
         PgConnectOptions::from_str(&self.url).map_err(|_| OpenError::Unusable {
             database: "the URL".to_owned(),
             reason:

@@ -239,3 +239,23 @@ fn every_kind_of_encryption_can_be_configured() {
         assert!(SmtpMailer::new(url, "daybook@example.com").is_ok(), "{url}");
     }
 }
+
+#[test]
+fn nothing_in_a_url_is_left_unread() {
+    let refused = |url: &str| SmtpMailer::new(url, FROM).err();
+    for url in [
+        "smtp://host?tls=required&tls=opportunistic",
+        "smtp://host?starttls=required",
+        "smtp://host?tls=required&timeout=5",
+        "smtps://host?tls=opportunistic",
+        "smtp://hidden@host",
+        "smtp://user:hidden@host#x",
+        "smtp://host/a/b",
+    ] {
+        assert_eq!(refused(url), Some(SmtpConfigError::Unread), "{url}");
+    }
+    for url in ["smtp://host?tls=required", "smtps://user:p%40ss@host", "smtp://host:25/me.example"]
+    {
+        assert_eq!(refused(url), None, "{url}");
+    }
+}

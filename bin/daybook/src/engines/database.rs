@@ -67,7 +67,13 @@ fn file(url: &str) -> Result<PathBuf, StartupError> {
         "give sqlite://path/to/daybook.db or postgres://user:password@host/database",
     ))?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
-    let path = path.split('?').next().unwrap_or_default();
+    let (path, options) = path.split_once('?').unwrap_or((path, ""));
+    // This is what is done; anything else would be another thing than was asked for.
+    if !matches!(options, "" | "mode=rwc") {
+        return Err(StartupError::DatabaseUrl(
+            "a file of SQLite has no parameters but mode=rwc, as in sqlite://daybook.db?mode=rwc",
+        ));
+    }
     if path.is_empty() || path == ":memory:" {
         return Err(StartupError::DatabaseUrl(
             "give a file, as in sqlite://daybook.db: memory is not durable",
@@ -120,6 +126,13 @@ mod tests {
             PathBuf::from("/var/lib/daybook/a b.db")
         );
         assert_eq!(named("sqlite:daybook.db?mode=rwc"), PathBuf::from("daybook.db"));
+        for url in [
+            "sqlite://d.db?mode=ro",
+            "sqlite://d.db?mode=rwc&cache=shared",
+            "sqlite:d.db?immutable=1",
+        ] {
+            assert!(file(url).unwrap_err().to_string().contains("no parameters"), "{url}");
+        }
         for url in
             ["", "daybook.db", "sqlite:", "sqlite::memory:", "mysql://root:secret@localhost/x"]
         {

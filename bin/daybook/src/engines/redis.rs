@@ -31,7 +31,7 @@ pub(crate) fn connect(options: &RedisOptions) -> Result<Option<Redis>, StartupEr
 /// The URL of a `host:port`.
 fn url_of(address: &str) -> Result<String, StartupError> {
     let port = address.rsplit_once(':').and_then(|(host, port)| {
-        let plain = !host.is_empty() && !host.contains(['/', '@']);
+        let plain = !host.is_empty() && !host.contains(['/', '@', '?', '#']);
         plain.then(|| port.parse::<u16>().ok()).flatten()
     });
     match port {
@@ -48,7 +48,16 @@ mod tests {
     fn an_address_is_a_host_and_a_port() {
         assert_eq!(url_of("localhost:6379").unwrap(), "redis://localhost:6379/");
         assert_eq!(url_of("[::1]:6379").unwrap(), "redis://[::1]:6379/");
-        for wrong in ["localhost", ":6379", "localhost:port", "redis://localhost:6379", "u:p@h:1"] {
+        for wrong in [
+            "localhost",
+            ":6379",
+            "localhost:port",
+            "redis://localhost:6379",
+            "u:p@h:1",
+            "h:1/3",
+            "h?db=3:1",
+            "h#x:1",
+        ] {
             assert!(url_of(wrong).is_err(), "{wrong}");
         }
     }
