@@ -79,7 +79,13 @@ impl Email {
     /// [`InvalidEmail`].
     pub fn new(text: &str) -> Result<Self, InvalidEmail> {
         let odd = |c: char| is_ignorable(c) || (!c.is_ascii() && c.is_whitespace());
-        if text.len() > Self::MAX_BYTES || check_line(text).is_err() || text.chars().any(odd) {
+        // A quoted name may hold anything, and what sends mail makes something else of it.
+        let is_quoted = text.starts_with('"');
+        if is_quoted
+            || text.len() > Self::MAX_BYTES
+            || check_line(text).is_err()
+            || text.chars().any(odd)
+        {
             return Err(InvalidEmail);
         }
         text.parse()
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_new_address_is_one_that_mail_can_be_sent_to() {
-        for text in ["ada@example.com", "\"ada lovelace\"@example.com", "ada@bücher.example"] {
+        for text in ["ada@example.com", "ada@bücher.example"] {
             assert!(Email::new(text).is_ok(), "{text}");
         }
         let long = format!("ada@{}.com", ["x".repeat(60).as_str(); 4].join("."));
@@ -221,6 +227,7 @@ mod tests {
             "ada\u{3000}@example.com",
             "\"ada\r\nBcc: eve@example.com\"@example.com",
             "ada@example.com\0",
+            "\"ada lovelace\"@example.com",
         ] {
             assert_eq!(Email::new(text).map(|_| ()), Err(InvalidEmail), "{text:?}");
         }

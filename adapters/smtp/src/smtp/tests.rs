@@ -259,3 +259,78 @@ fn nothing_in_a_url_is_left_unread() {
         assert_eq!(refused(url), None, "{url}");
     }
 }
+
+/// Whatever is taken as an address can be sent to: both sides have the same rules.
+#[tokio::test]
+async fn an_address_that_is_taken_can_be_sent_to() {
+    let long = "x".repeat(63);
+    let domains: Vec<String> = [
+        "example.com",
+        "bücher.example",
+        "xn--bcher-kva.example",
+        "1.example",
+        "a-b.example",
+        "-a.example",
+        "a-.example",
+        "a..example",
+        ".example",
+        "example.",
+        "a_b.example",
+        "1.2.3.4",
+        "[1.2.3.4]",
+        "a\u{300}.example",
+        "\u{300}a.example",
+        "xn--.example",
+        "xn--zzzzzzzz.example",
+        "ab--c.example",
+        "ß.example",
+        "例え.テスト",
+        "a。example",
+        "x*y.example",
+        "a\u{2024}b.example",
+    ]
+    .map(str::to_owned)
+    .into_iter()
+    .chain([format!("{long}.example"), format!("{long}x.example"), [long.as_str(); 5].join(".")])
+    .collect();
+    let locals = [
+        "ada",
+        "a.b",
+        ".a",
+        "a.",
+        "a..b",
+        "a+b",
+        "ada lovelace",
+        "\"ada lovelace\"",
+        "\"a@b\"",
+        "\"a\\\"b\"",
+        "ü",
+        "a,b",
+        "a<b",
+        "\"a,b\"",
+        "\"<b>\"",
+        "'a'",
+        "=?utf-8?q?a?=",
+        "\"",
+        "\"\"",
+        "a\\b",
+        "(c)a",
+        "\"a\rb\"",
+        &"a".repeat(64),
+        &"a".repeat(65),
+    ];
+    let server = Server::start(FRIENDLY).await;
+    let mailer = server.mailer();
+    let mut taken = 0;
+    for (local, domain) in locals.iter().flat_map(|l| domains.iter().map(move |d| (l, d))) {
+        let to = format!("{local}@{domain}");
+        if daybook_accounts::Email::new(&to).is_err() {
+            continue;
+        }
+        taken += 1;
+        let mail = Mail { to: to.clone(), ..mail() };
+        let message = mailer.message(&mail).unwrap_or_else(|error| panic!("{to}: {error}"));
+        assert_eq!(message.envelope().to()[0].to_string(), to);
+    }
+    assert!(taken > 50, "{taken}");
+}
