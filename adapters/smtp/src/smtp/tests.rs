@@ -330,7 +330,7 @@ async fn an_address_that_is_taken_can_be_sent_to() {
         taken += 1;
         let mail = Mail { to: to.clone(), ..mail() };
         let message = mailer.message(&mail).unwrap_or_else(|error| panic!("{to}: {error}"));
-        assert_eq!(message.envelope().to()[0].to_string(), to);
+        assert_eq!(message.envelope().to().first().map(ToString::to_string), Some(to));
     }
     assert!(taken > 50, "{taken}");
 }
