@@ -1,10 +1,12 @@
 //! Which installation this process works for, as all its parts know it at any moment.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use daybook_events::{Identity, Installation, InstallationError, InstallationId};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked whether another process has given the identity up.
@@ -12,19 +14,59 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the database may take to say so.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The present identity. Cloned freely; every clone is told of a new one.
+/// How long it is remembered that another installation was met.
+const MET_LATELY: Duration = Duration::from_mins(10);
+/// How many others are remembered.
+const OTHERS: usize = 64;
+
+/// The present identity, and which others were met where only it should be. Cloned freely; every
+/// clone is told of a new one.
 #[derive(Clone, Debug)]
-pub struct PresentIdentity(Arc<watch::Sender<Identity>>);
+pub struct PresentIdentity(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    present: watch::Sender<Identity>,
+    met: Mutex<BTreeMap<(&'static str, InstallationId), Instant>>,
+}
 
 impl PresentIdentity {
     /// Begins with what is known.
     pub fn new(identity: Identity) -> Self {
-        Self(Arc::new(watch::Sender::new(identity)))
+        let (present, met) = (watch::Sender::new(identity), Mutex::default());
+        Self(Arc::new(Inner { present, met }))
     }
 
     /// The identity now.
     pub fn get(&self) -> Identity {
-        *self.0.borrow()
+        *self.0.present.borrow()
+    }
+
+    /// Another installation was met on the names of this one, in its cache, on its bus, or on its
+    /// queue. It is logged once.
+    pub fn has_met(&self, part: &'static str, other: InstallationId) {
+        let mut met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if met.len() >= OTHERS {
+            met.retain(|_, at| at.elapsed() < MET_LATELY);
+        }
+        let known = met.contains_key(&(part, other));
+        if known || met.len() < OTHERS {
+            met.insert((part, other), Instant::now());
+        }
+        drop(met);
+        if !known {
+            tracing::warn!(
+                part, %other,
+                "another installation uses the same names; what it says is not believed: \
+                 give one of them a DAYBOOK_NAMESPACE of its own"
+            );
+        }
+    }
+
+    /// Where others were met in the last ten minutes.
+    pub fn met_lately(&self) -> Vec<(&'static str, InstallationId)> {
+        let met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.iter().filter(|(_, at)| at.elapsed() < MET_LATELY).map(|(other, _)| *other).collect()
     }
 
     /// Its name now.
@@ -34,13 +76,13 @@ impl PresentIdentity {
 
     /// Hears of every new identity from now on.
     pub fn changes(&self) -> watch::Receiver<Identity> {
-        self.0.subscribe()
+        self.0.present.subscribe()
     }
 
     /// Takes what the database says. Answers whether that is new.
     fn take(&self, identity: Identity) -> bool {
         let new = |present: &mut Identity| std::mem::replace(present, identity) != identity;
-        self.0.send_if_modified(new)
+        self.0.present.send_if_modified(new)
     }
 }
 

@@ -42,6 +42,7 @@ mod schedules;
 mod states;
 mod stream_room;
 mod tail;
+mod trouble;
 mod views;
 mod worker;
 
@@ -74,6 +75,7 @@ pub use schedules::{InvalidSchedule, Schedule, Scheduler};
 pub use states::{Key, States};
 pub use stream_room::{StreamRoom, Taken};
 pub use tail::{Tail, TailBounds};
+pub use trouble::TroubleLog;
 pub use views::{AccountView, OrderLineView, OrderView};
 pub use worker::{
     EmailHandler, RetryPolicy, TaskFailure, TaskHandler, TextHandler, Worker, WorkerSettings,

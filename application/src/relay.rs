@@ -1,6 +1,6 @@
 //! Relays: follow the log in order and hand it on, each to one place outside.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use daybook_events::{Election, EventFilter, Journal, JournalError, Lead, Positio
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Row, Tail};
+use crate::{Row, Tail, TroubleLog};
 
 /// How many events are handed on at a time, at most.
 pub(crate) const BATCH: usize = 2_048;
@@ -51,6 +51,7 @@ pub struct Relay {
     election: Arc<dyn Election>,
     destination: Arc<dyn Destination>,
     tail: Arc<Tail>,
+    trouble: Mutex<TroubleLog>,
 }
 
 impl std::fmt::Debug for Relay {
@@ -69,7 +70,8 @@ impl Relay {
         destination: Arc<dyn Destination>,
         tail: Arc<Tail>,
     ) -> Self {
-        Self { name, journal, election, destination, tail }
+        let trouble = Mutex::new(TroubleLog::new(format!("the relay {name} stands still")));
+        Self { name, journal, election, destination, tail, trouble }
     }
 
     /// Runs until `stop`, and remembers how far it came.
@@ -79,14 +81,13 @@ impl Relay {
                 Ok(Some(lead)) => match self.lead(lead, &stop).await {
                     Ok(()) => continue,
                     Err(reason) => {
-                        let relay = self.name;
-                        tracing::warn!(relay, reason, "a relay stands still; it is tried again");
+                        self.look(Some(&reason));
                         PAUSE_AFTER_ERROR
                     }
                 },
                 Ok(None) => ELECTION_EVERY,
                 Err(error) => {
-                    tracing::warn!(relay = self.name, %error, "no relay could be chosen");
+                    self.look(Some(&error));
                     PAUSE_AFTER_ERROR
                 }
             };
@@ -120,6 +121,7 @@ impl Relay {
                 // What comes next is read while these are taken.
                 let (taken, next) = tokio::join!(self.destination.take(&events), self.after(last));
                 taken?;
+                self.look(None);
                 progress.position = last;
                 ahead = next.ok().filter(|events| !events.is_empty());
             } else {
@@ -141,6 +143,11 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// Takes a note of why it stands still, or that it does not.
+    fn look(&self, trouble: Option<&dyn std::fmt::Display>) {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).look(trouble);
     }
 
     /// Some of what comes after `position`.

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use daybook_application::PresentIdentity;
 use daybook_events::{
-    BusError, EventBus, EventSignals, NotificationPublished, RecordedEvent, Signal, Topic,
+    BusError, EventBus, EventSignals, NotificationPublished, RecordedEvent, Signal,
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future};
 use tokio_stream::wrappers::BroadcastStream;
 use tracing::warn;
 
 use crate::channels::{Message, Raw};
 use crate::client::Redis;
-use crate::cloud_event::{self, Batch};
-use crate::listen::{self, Messages, channel_of};
+use crate::cloud_event::{self, Batch, Told};
+use crate::listen::channel_of;
 use crate::trouble::RedisTrouble;
 
 /// How long publishing a batch may take.
@@ -23,30 +24,27 @@ const PUBLISHING: Duration = Duration::from_secs(2);
 ///
 /// Events go to one channel, as `CloudEvents`; the text of a notification goes to the channel of its
 /// topic besides. What is published while a subscriber is cut off from Redis is lost to it, and it
-/// hears that it missed something once it is back.
+/// hears that it missed something once it is back. What another installation says is not listened to.
 #[derive(Clone, Debug)]
 pub struct RedisBus {
     redis: Redis,
+    identity: PresentIdentity,
 }
 
 impl RedisBus {
-    /// The bus on a connection.
-    pub fn new(redis: Redis) -> Self {
-        Self { redis }
-    }
-
-    /// Listens on a topic from now on, to whoever publishes there: also to those who know nothing
-    /// of Daybook. Where Redis can't be reached it hears a [`crate::Heard::Missed`] once it can, and
-    /// what is published from then on. Who does not listen is kept a bounded number of messages.
-    pub async fn listen(&self, topic: &Topic) -> Messages {
-        listen::listen(&self.redis, topic).await
+    /// The bus of this installation on a connection.
+    pub fn new(redis: Redis, identity: PresentIdentity) -> Self {
+        Self { redis, identity }
     }
 
     fn messages(&self, events: &Batch) -> Result<Vec<(String, Vec<u8>)>, BusError> {
-        let written = cloud_event::write(events).map_err(|error| BusError(error.to_string()))?;
+        let written = cloud_event::write(self.identity.id(), events);
+        let written = written.map_err(|error| BusError(error.to_string()))?;
         let channel = self.redis.events_channel();
         let told = written.into_iter().map(|message| (channel.to_owned(), message));
-        Ok(told.chain(events.iter().filter_map(|event| notification(event))).collect())
+        let notified = events.iter().filter_map(|event| notification(event));
+        let notified = notified.map(|(channel, text)| (self.redis.named(&channel).into(), text));
+        Ok(told.chain(notified).collect())
     }
 }
 
@@ -61,20 +59,25 @@ impl EventBus for RedisBus {
             let messages = &messages;
             async move { link.publish(messages).await }
         });
-        published.await.map_err(unavailable)
+        let published = published.await;
+        self.redis.note_publishing(published.as_ref().map(drop));
+        published.map_err(unavailable)
     }
 
     async fn subscribe(&self) -> Result<EventSignals, BusError> {
         let heard = self.redis.listen(self.redis.events_channel()).await;
-        Ok(Box::pin(BroadcastStream::new(heard).map(|heard| match heard {
-            Ok(Raw::Message(message)) => signal(&message),
-            // The one error is that messages were dropped before they were heard.
-            Ok(Raw::Missed) | Err(_) => Signal::Missed,
+        let identity = self.identity.clone();
+        Ok(Box::pin(BroadcastStream::new(heard).filter_map(move |heard| {
+            future::ready(match heard {
+                Ok(Raw::Message(message)) => signal(&message, &identity),
+                // The one error is that messages were dropped before they were heard.
+                Ok(Raw::Missed) | Err(_) => Some(Signal::Missed),
+            })
         })))
     }
 
     async fn check(&self) -> Result<(), BusError> {
-        self.redis.check().await.map_err(unavailable)
+        self.redis.check_bus().await.map_err(unavailable)
     }
 }
 
@@ -94,16 +97,24 @@ fn notification(event: &RecordedEvent) -> Option<(String, Vec<u8>)> {
     }
 }
 
-/// What a message tells, read by whoever hears it first.
-fn signal(message: &Message) -> Signal {
-    let events = message.events.get_or_init(|| match cloud_event::read(&message.payload) {
-        Ok(events) => Some(events),
-        Err(error) => {
+/// What a message tells, read by whoever hears it first; nothing where it is another's.
+fn signal(message: &Message, identity: &PresentIdentity) -> Option<Signal> {
+    let told = message.events.get_or_init(|| {
+        let told = cloud_event::read(identity.id(), &message.payload);
+        told.inspect_err(|error| {
             warn!(%error, "a message on the events channel of Redis can't be read");
+        })
+        .ok()
+    });
+    match told {
+        None => Some(Signal::Missed),
+        Some(Told::Own(events)) if events.is_empty() => None,
+        Some(Told::Own(events)) => Some(Signal::Events(events.clone())),
+        Some(Told::Foreign(other)) => {
+            identity.has_met("bus", *other);
             None
         }
-    });
-    events.clone().map_or(Signal::Missed, Signal::Events)
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form in which errors are mapped")]

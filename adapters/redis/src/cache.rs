@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use daybook_application::PresentIdentity;
 use daybook_events::{Cache, CacheError, Cached, Lookup, TICKET_PATIENCE, Ticket, Version};
-use redis::RedisResult;
+use redis::{RedisError, RedisResult};
 
 use crate::client::Redis;
-use crate::guard::{self, guard_key};
+use crate::guard::{self, LARGEST, Writer, guard_key};
 use crate::link::Link;
 use crate::near::{self, Pair};
 use crate::scripts::{FILL, INVALIDATE, LOOK, PUT};
@@ -16,27 +17,34 @@ use crate::trouble::RedisTrouble;
 /// The cache that instances share.
 ///
 /// A value is a plain string under its key, with its time to live; what it is stands beside it
-/// under `{key}:guard`. Every call is answered within the settings' `command_timeout`, and at once
+/// under `{key}:guard`, and who put it there. What another installation or anybody else has put
+/// there is not believed. Every call is answered within the settings' `command_timeout`, and at once
 /// where Redis is known not to answer. A key must not contain braces where Redis is a cluster.
 #[derive(Clone, Debug)]
 pub struct RedisCache {
     redis: Redis,
+    identity: PresentIdentity,
 }
 
 impl RedisCache {
-    /// The cache on a connection.
-    pub fn new(redis: Redis) -> Self {
-        Self { redis }
+    /// The cache of this installation on a connection.
+    pub fn new(redis: Redis, identity: PresentIdentity) -> Self {
+        Self { redis, identity }
     }
 
     /// Runs `change`, which changes a key, and forgets what is kept near of it.
-    async fn change<F>(&self, key: &str, change: impl FnOnce(Link) -> F) -> Result<(), CacheError>
+    async fn change<F>(
+        &self,
+        key: &str,
+        change: impl FnOnce(Link, Writer) -> F,
+    ) -> Result<(), CacheError>
     where
         F: Future<Output = RedisResult<()>>,
     {
         let changed = self.redis.call(self.redis.command_timeout(), false, |link| async {
             let near = link.near().cloned();
-            let changed = change(link).await;
+            let writer = Writer::new(&link.run(), self.identity.get());
+            let changed = change(link, writer).await;
             // Redis tells of it too, but perhaps only after the caller has read again.
             if let Some(near) = near {
                 near.forget(key);
@@ -45,12 +53,78 @@ impl RedisCache {
         });
         changed.await.map_err(unavailable)
     }
+
+    async fn look(&self, mut link: Link, key: &str) -> RedisResult<Lookup> {
+        let guard = guard_key(key);
+        let writer = Writer::new(&link.run(), self.identity.get());
+        let found = match link.near().cloned() {
+            None => {
+                let pair = read(&mut link, key, &guard).await?;
+                self.believed(&writer, key, pair)
+            }
+            Some(near) => {
+                if let Some(cached) = near.get(key, writer.id()) {
+                    return Ok(Lookup::Hit(cached));
+                }
+                let (number, asked) = (near.make(key, writer.id()), Instant::now());
+                let (pair, stays) = near::read_tracked(&mut link, key, &guard).await?;
+                let found = self.believed(&writer, key, pair);
+                let until = stays.and_then(|stays| asked.checked_add(stays));
+                if let (Some(Lookup::Hit(cached)), Some(until)) = (&found, until) {
+                    near.take(key, number, cached, until);
+                }
+                found
+            }
+        };
+        match found {
+            Some(found) => Ok(found),
+            None => self.miss(&mut link, &writer, key).await,
+        }
+    }
+
+    /// Nothing was there: asks for a ticket, unless something has come in the meantime.
+    async fn miss(&self, link: &mut Link, writer: &Writer, key: &str) -> RedisResult<Lookup> {
+        // 63 bits: as many digits as the scripts take for a number.
+        let ticket = Ticket(rand::random::<u64>() >> 1);
+        let (guard, patience) = (writer.of_ticket(ticket), millis(TICKET_PATIENCE));
+        let mut lie = String::new();
+        loop {
+            let args = [&*guard, &patience, &lie];
+            let found: Vec<Vec<u8>> = LOOK.run(link, key, writer.mark(), &args, None).await?;
+            let mut found = found.into_iter();
+            // Whatever else was there is gone, and the ticket in its place.
+            let Some(said) = found.next() else { return Ok(Lookup::Miss(ticket)) };
+            let told = String::from_utf8_lossy(&said).into_owned();
+            if let Some(found) = self.believed(writer, key, (found.next(), Some(said))) {
+                return Ok(found);
+            }
+            if lie == told {
+                // It is put there again and again: the value is fetched, and not kept.
+                return Ok(Lookup::Miss(ticket));
+            }
+            lie = told;
+        }
+    }
+
+    /// What is there, where this installation put it there. Another that did is made a note of.
+    fn believed(&self, writer: &Writer, key: &str, (value, guard): Pair) -> Option<Lookup> {
+        let found = writer.read(key, value, guard.as_deref());
+        if found.is_none()
+            && let Some(author) = guard.as_deref().and_then(guard::author)
+            && author != writer.id()
+        {
+            self.identity.has_met("cache", author);
+        }
+        found
+    }
 }
 
 #[async_trait]
 impl Cache for RedisCache {
     async fn get(&self, key: &str) -> Result<Lookup, CacheError> {
-        let asked = self.redis.call(self.redis.command_timeout(), false, |link| look(link, key));
+        let key = &*self.redis.named(key);
+        let limit = self.redis.command_timeout();
+        let asked = self.redis.call(limit, false, |link| self.look(link, key));
         asked.await.map_err(unavailable)
     }
 
@@ -61,27 +135,36 @@ impl Cache for RedisCache {
         value: Cached,
         ttl: Duration,
     ) -> Result<(), CacheError> {
-        self.change(key, |mut link| async move {
-            let run = link.run();
-            let (fetched, filled) = (guard::of_ticket(ticket, &run), guard::of_reply(&value, &run));
+        if is_too_large(&value) {
+            return self.invalidate(key, Version::ZERO).await;
+        }
+        let key = &*self.redis.named(key);
+        self.change(key, |mut link, writer| async move {
+            let (fetched, filled) = (writer.of_ticket(ticket), writer.of_reply(key, &value));
             let args = [&*fetched, &filled, &millis(ttl)];
-            FILL.run(&mut link, key, &args, value.value.as_deref()).await
+            FILL.run(&mut link, key, writer.mark(), &args, value.value.as_deref()).await
         })
         .await
     }
 
     async fn put(&self, key: &str, value: Cached, ttl: Duration) -> Result<(), CacheError> {
-        self.change(key, |mut link| async move {
-            let put = guard::of_reply(&value, &link.run());
+        if is_too_large(&value) {
+            return self.invalidate(key, value.version).await;
+        }
+        let key = &*self.redis.named(key);
+        self.change(key, |mut link, writer| async move {
+            let put = writer.of_reply(key, &value);
             let args = [&*value.version.to_string(), &put, &millis(ttl)];
-            PUT.run(&mut link, key, &args, value.value.as_deref()).await
+            PUT.run(&mut link, key, writer.mark(), &args, value.value.as_deref()).await
         })
         .await
     }
 
     async fn invalidate(&self, key: &str, version: Version) -> Result<(), CacheError> {
-        self.change(key, |mut link| async move {
-            INVALIDATE.run(&mut link, key, &[&*version.to_string()], None).await
+        let key = &*self.redis.named(key);
+        self.change(key, |mut link, writer| async move {
+            let args = [&*version.to_string()];
+            INVALIDATE.run(&mut link, key, writer.mark(), &args, None).await
         })
         .await
     }
@@ -91,51 +174,29 @@ impl Cache for RedisCache {
     }
 
     async fn check(&self) -> Result<(), CacheError> {
-        self.redis.check().await.map_err(unavailable)
+        self.redis.check_cache().await.map_err(unavailable)
     }
 }
 
-async fn look(mut link: Link, key: &str) -> RedisResult<Lookup> {
-    let guard = guard_key(key);
-    let run = link.run();
-    let found = match link.near().cloned() {
-        None => {
-            let mut both = redis::cmd("MGET");
-            let (value, state): Pair = both.arg(key).arg(&guard).query_async(&mut link).await?;
-            guard::read(value, state.as_deref(), &run)
-        }
-        Some(near) => {
-            if let Some(cached) = near.get(key) {
-                return Ok(Lookup::Hit(cached));
-            }
-            let (number, asked) = (near.make(key), Instant::now());
-            let ((value, state), stays) = near::read_tracked(&mut link, key, &guard).await?;
-            let found = guard::read(value, state.as_deref(), &run);
-            let until = stays.and_then(|stays| asked.checked_add(stays));
-            if let (Some(Lookup::Hit(cached)), Some(until)) = (&found, until) {
-                near.take(key, number, cached, until);
-            }
-            found
-        }
-    };
-    match found {
-        Some(found) => Ok(found),
-        None => miss(&mut link, key).await,
+fn is_too_large(value: &Cached) -> bool {
+    value.value.as_ref().is_some_and(|value| value.len() > LARGEST)
+}
+
+/// A value, as far as it may be one, and its guard. They may be read at two moments: then they don't
+/// fit each other, and are looked at again in one step.
+async fn read(link: &mut Link, key: &str, guard: &str) -> RedisResult<Pair> {
+    let mut both = redis::pipe();
+    near::ask_for_both(&mut both, key, guard);
+    match both.query_async(link).await {
+        Err(error) if is_of_another_type(&error) => Ok((None, None)),
+        read => read.map(|(value, guard)| near::pair(value, guard)),
     }
 }
 
-/// Nothing was there: asks for a ticket, unless something has come in the meantime.
-async fn miss(link: &mut Link, key: &str) -> RedisResult<Lookup> {
-    // 63 bits: as many digits as the scripts take for a number.
-    let ticket = Ticket(rand::random::<u64>() >> 1);
-    let run = link.run();
-    let args = [&*guard::of_ticket(ticket, &run), &millis(TICKET_PATIENCE)];
-    let found: Vec<Vec<u8>> = LOOK.run(link, key, &args, None).await?;
-    let mut found = found.into_iter();
-    let (guard, value) = (found.next(), found.next());
-    let found = guard::read(value, guard.as_deref(), &run);
-    // Whatever else was there is gone, and the ticket in its place.
-    Ok(found.unwrap_or(Lookup::Miss(ticket)))
+/// Whether a key is there that is no string.
+pub(crate) fn is_of_another_type(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().all(|(_, error)| error.code() == "WRONGTYPE"))
 }
 
 /// A time to live as Redis takes it: at least a millisecond.

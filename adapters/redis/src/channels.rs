@@ -11,7 +11,8 @@ use redis::{FromRedisValue, PushInfo, PushKind, Value};
 use tokio::sync::{Notify, broadcast, watch};
 use tracing::warn;
 
-use crate::cloud_event::Batch;
+use crate::cloud_event::Told;
+use crate::trouble::RedisTrouble;
 
 /// The largest message that is listened to.
 pub(crate) const MAX_MESSAGE: usize = 8 * 1024 * 1024;
@@ -30,8 +31,8 @@ pub(crate) enum Raw {
 /// A message as it was published.
 pub(crate) struct Message {
     pub(crate) payload: Vec<u8>,
-    /// The events it tells of, read once for all who listen; `None` where it can't be read.
-    pub(crate) events: OnceLock<Option<Batch>>,
+    /// What it tells, read once for all who listen; `None` where it can't be read.
+    pub(crate) events: OnceLock<Option<Told>>,
 }
 
 /// The channels that are listened on.
@@ -51,6 +52,8 @@ struct Channel {
     heard: broadcast::Sender<Raw>,
     /// Whether the server was asked for it on this connection.
     asked: bool,
+    /// Why the server could not be asked for it.
+    refused: Option<RedisTrouble>,
     /// Whether the server said that it sends what is published on it.
     confirmed: watch::Sender<bool>,
 }
@@ -75,6 +78,7 @@ impl Channels {
         table.connection = table.connection.wrapping_add(1);
         for channel in table.by_name.values_mut() {
             channel.asked = false;
+            channel.refused = None;
             channel.confirmed.send_replace(false);
         }
         table.connection
@@ -86,6 +90,7 @@ impl Channels {
         let channel = table.by_name.entry(name.into()).or_insert_with(|| Channel {
             heard: broadcast::Sender::new(KEPT),
             asked: false,
+            refused: None,
             confirmed: watch::Sender::new(false),
         });
         if !channel.asked {
@@ -115,10 +120,16 @@ impl Channels {
     }
 
     /// Asking for a channel failed.
-    pub(crate) fn not_asked(&self, name: &str) {
+    pub(crate) fn not_asked(&self, name: &str, trouble: RedisTrouble) {
         if let Some(channel) = self.table().by_name.get_mut(name) {
             channel.asked = false;
+            channel.refused = Some(trouble);
         }
+    }
+
+    /// Why a channel that somebody listens on can't be had.
+    pub(crate) fn refused(&self) -> Option<RedisTrouble> {
+        self.table().by_name.values().find_map(|channel| channel.refused.clone())
     }
 
     /// Removes the channels that nobody listens on any more.
@@ -137,12 +148,13 @@ impl Channels {
         };
         let mut data = push.data.into_iter();
         let Some(Ok(name)) = data.next().map(String::from_redis_value) else { return };
-        let table = self.table();
+        let mut table = self.table();
         if table.connection != connection {
             return;
         }
-        let Some(channel) = table.by_name.get(&*name) else { return };
+        let Some(channel) = table.by_name.get_mut(&*name) else { return };
         let raw = if confirms {
+            channel.refused = None;
             channel.confirmed.send_replace(true);
             Raw::Missed
         } else {

@@ -1,11 +1,13 @@
 //! The connection as the cache and the bus see it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use daybook_events::Topic;
 use redis::RedisResult;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::timeout;
@@ -13,7 +15,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::address::Address;
 use crate::channels::{Channels, Raw};
+use crate::guard::guard_key;
 use crate::link::Link;
+use crate::listen::{self, Messages};
+use crate::near;
+use crate::scripts::PROBE;
 use crate::settings::{RedisConfigError, RedisSettings};
 use crate::supervisor;
 use crate::trouble::RedisTrouble;
@@ -23,6 +29,12 @@ const DOUBT: u32 = 3;
 
 /// How long who wants to listen waits for the server to confirm it.
 const CONFIRMATION: Duration = Duration::from_secs(2);
+
+/// The longest namespace.
+const NAMESPACE: usize = 64;
+
+/// How long a look at whether the server does what is needed may take.
+const TRIAL: Duration = Duration::from_millis(800);
 
 /// How long the first word on whether Redis can be used may take.
 const FIRST_WORD: Duration = Duration::from_secs(3);
@@ -39,7 +51,6 @@ pub struct Redis {
 
 struct Inner {
     shared: Arc<Shared>,
-    events_channel: Box<str>,
     /// Ends with this.
     supervisor: OnceLock<AbortOnDropHandle<()>>,
 }
@@ -50,11 +61,34 @@ pub(crate) struct Shared {
     pub(crate) near: Option<NonZeroUsize>,
     pub(crate) command_timeout: Duration,
     pub(crate) channels: Arc<Channels>,
+    events_channel: Box<str>,
+    /// What every name begins with.
+    namespace: Box<str>,
     /// Calls failed: is it still there?
     pub(crate) doubted: Notify,
     failures: AtomicU32,
     outages: AtomicU64,
     state: watch::Sender<State>,
+    /// What the server refuses, although it answers.
+    refused: Refused,
+}
+
+/// What the server refused when it was last asked for.
+#[derive(Default)]
+struct Refused {
+    publishing: Mutex<Option<RedisTrouble>>,
+}
+
+impl Refused {
+    /// How publishing ended.
+    fn note(&self, ended: Result<(), &RedisTrouble>) {
+        let refused = ended.err().filter(|trouble| !trouble.is_of_the_connection()).cloned();
+        *self.publishing.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    fn publishing(&self) -> Option<RedisTrouble> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// How it stands with the connection.
@@ -94,8 +128,49 @@ impl Shared {
         self.failures.load(Ordering::Relaxed) >= DOUBT
     }
 
-    fn failed(&self) {
+    /// Why the server does not do what is needed, although it answers: all of that is tried.
+    pub(crate) async fn trial(&self, link: &Link) -> Option<RedisTrouble> {
+        let tried = async {
+            self.try_scripts(link.clone()).await?;
+            self.try_publishing(link.clone()).await
+        };
+        match timeout(TRIAL, tried).await {
+            Ok(Ok(())) => self.refused(),
+            Ok(Err(error)) => Some(RedisTrouble::of(&error, &self.address)),
+            Err(_) => Some(RedisTrouble::not_answering(&self.address)),
+        }
+    }
+
+    /// Does to keys of the cache's kinds what the cache does.
+    async fn try_scripts(&self, mut link: Link) -> RedisResult<()> {
+        for kind in ["account", "order"] {
+            let key = format!("{}{kind}:probe", self.namespace);
+            PROBE.run::<()>(&mut link, &key, "probe", &["p"], None).await?;
+            let mut both = redis::pipe();
+            near::ask_for_both(&mut both, &key, &guard_key(&key));
+            both.query_async::<(Vec<u8>, Option<Vec<u8>>)>(&mut link).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells of no events.
+    async fn try_publishing(&self, mut link: Link) -> RedisResult<()> {
+        link.publish(&[(self.events_channel.to_string(), b"[]".to_vec())]).await
+    }
+
+    /// What was refused when it was needed: the channels of notifications can't be tried, as others
+    /// would hear it.
+    fn refused(&self) -> Option<RedisTrouble> {
+        self.channels.refused().or_else(|| self.refused.publishing())
+    }
+
+    /// Something was not done that was asked for: what others believe of it may be wrong.
+    fn missed(&self) {
         self.outages.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn failed(&self) {
+        self.missed();
         self.failures.fetch_add(1, Ordering::Relaxed);
         if self.is_doubted() {
             self.doubted.notify_one();
@@ -115,6 +190,7 @@ impl Redis {
     ///
     /// # Errors
     /// [`RedisConfigError`] where they can never work. A server that can't be reached is none.
+    #[expect(clippy::needless_pass_by_value, reason = "nobody needs settings after they are used")]
     pub fn new(settings: RedisSettings) -> Result<Self, RedisConfigError> {
         let address = Address::parse(&settings.url)?;
         if address.is_cluster() && settings.near_cache.is_some() {
@@ -124,6 +200,7 @@ impl Redis {
         if events.is_empty() || events == "notifications" || events.starts_with("notifications:") {
             return Err(RedisConfigError::EventsChannel);
         }
+        let namespace = namespace(&settings.namespace)?;
         if address.wants_tls() {
             // Fails where the process has chosen already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -133,13 +210,15 @@ impl Redis {
             near: settings.near_cache,
             command_timeout: settings.command_timeout,
             channels: Arc::new(Channels::new()),
+            events_channel: format!("{namespace}{}", settings.events_channel).into(),
+            namespace,
             doubted: Notify::new(),
             failures: AtomicU32::new(0),
             outages: AtomicU64::new(0),
             state: watch::Sender::new(State::Starting),
+            refused: Refused::default(),
         });
-        let events_channel = settings.events_channel.into();
-        let inner = Inner { shared, events_channel, supervisor: OnceLock::new() };
+        let inner = Inner { shared, supervisor: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -155,6 +234,46 @@ impl Redis {
             Ok(State::Starting | State::Stalled(_)) | Err(_) => {
                 Err(RedisTrouble::not_answering(&shared.address))
             }
+        }
+    }
+
+    /// Whether the cache can be used now: what it does is tried.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub(crate) async fn check_cache(&self) -> Result<(), RedisTrouble> {
+        self.check().await?;
+        self.call(TRIAL, true, |link| self.shared().try_scripts(link)).await
+    }
+
+    /// Whether the bus can be used now: what it does is tried.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub(crate) async fn check_bus(&self) -> Result<(), RedisTrouble> {
+        self.check().await?;
+        let shared = self.shared();
+        self.call(TRIAL, true, |link| shared.try_publishing(link)).await?;
+        shared.refused().map_or(Ok(()), Err)
+    }
+
+    /// Listens on a topic from now on, to whoever publishes there: also to those who know nothing
+    /// of Daybook. Where Redis can't be reached it hears a [`crate::Heard::Missed`] once it can, and
+    /// what is published from then on. Who does not listen is kept a bounded number of messages.
+    pub async fn listen_to(&self, topic: &Topic) -> Messages {
+        listen::listen(self, topic).await
+    }
+
+    /// Remembers how publishing ended.
+    pub(crate) fn note_publishing(&self, ended: Result<(), &RedisTrouble>) {
+        self.inner.shared.refused.note(ended);
+    }
+
+    /// A key or channel as it is called here.
+    pub(crate) fn named<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match &*self.inner.shared.namespace {
+            "" => Cow::Borrowed(name),
+            namespace => Cow::Owned(format!("{namespace}{name}")),
         }
     }
 
@@ -189,6 +308,8 @@ impl Redis {
                 let trouble = RedisTrouble::of(&error, &shared.address);
                 if trouble.is_of_the_connection() {
                     shared.failed();
+                } else {
+                    shared.missed();
                 }
                 trouble
             })
@@ -224,7 +345,7 @@ impl Redis {
     }
 
     pub(crate) fn events_channel(&self) -> &str {
-        &self.inner.events_channel
+        &self.inner.shared.events_channel
     }
 
     async fn beyond_starting(&self) -> State {
@@ -245,6 +366,16 @@ impl Redis {
             AbortOnDropHandle::new(tokio::spawn(supervisor::keep_up(Arc::clone(shared))))
         });
         shared
+    }
+}
+
+/// What names begin with in this namespace.
+fn namespace(name: &str) -> Result<Box<str>, RedisConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match name {
+        "" => Ok("".into()),
+        name if name.len() <= NAMESPACE && name.bytes().all(plain) => Ok(format!("{name}:").into()),
+        _ => Err(RedisConfigError::Namespace),
     }
 }
 

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use daybook_events::{
-    EventData, EventId, HolderId, Metadata, Position, RecordedEvent, StreamId, Timestamp, Version,
+    EventData, EventId, HolderId, InstallationId, Metadata, Position, RecordedEvent, StreamId,
+    Timestamp, Version,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
@@ -20,14 +21,15 @@ pub(crate) type Batch = Arc<[Arc<RecordedEvent>]>;
 pub(crate) const MESSAGE: usize = 1024 * 1024;
 
 const SPEC: &str = "1.0";
-const SOURCE: &str = "/daybook";
+/// Before the identity of the installation that tells.
+const SOURCE: &str = "/daybook/";
 const JSON: &str = "application/json";
 
 #[derive(Serialize)]
 struct Outgoing<'a> {
     specversion: &'static str,
     id: EventId,
-    source: &'static str,
+    source: &'a str,
     #[serde(rename = "type")]
     event_type: &'a str,
     subject: &'a str,
@@ -50,10 +52,20 @@ struct Outgoing<'a> {
     traceparent: Option<&'a str>,
 }
 
+/// What a message tells.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    /// Events of this installation.
+    Own(Batch),
+    /// Events of another.
+    Foreign(InstallationId),
+}
+
 #[derive(Deserialize)]
 struct Incoming {
     specversion: String,
     id: EventId,
+    source: String,
     #[serde(rename = "type")]
     event_type: String,
     subject: String,
@@ -85,13 +97,17 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// The messages that tell of events: each a JSON array, and not larger than [`MESSAGE`] unless it
+/// The messages by which an installation tells of events: each a JSON array, and not larger than [`MESSAGE`] unless it
 /// is of one event.
-pub(crate) fn write(events: &[Arc<RecordedEvent>]) -> Result<Vec<Vec<u8>>, serde_json::Error> {
+pub(crate) fn write(
+    from: InstallationId,
+    events: &[Arc<RecordedEvent>],
+) -> Result<Vec<Vec<u8>>, serde_json::Error> {
+    let source = format!("{SOURCE}{from}");
     let mut messages = Vec::new();
     let mut message = Vec::new();
     for event in events {
-        let written = serde_json::to_vec(&outgoing(event))?;
+        let written = serde_json::to_vec(&outgoing(&source, event))?;
         let full = message.len().saturating_add(written.len()).saturating_add(2) > MESSAGE;
         if full && !message.is_empty() {
             message.push(b']');
@@ -107,17 +123,26 @@ pub(crate) fn write(events: &[Arc<RecordedEvent>]) -> Result<Vec<Vec<u8>>, serde
     Ok(messages)
 }
 
-/// The events that a message tells of.
-pub(crate) fn read(message: &[u8]) -> Result<Batch, serde_json::Error> {
+/// What a message tells the installation `to`.
+pub(crate) fn read(to: InstallationId, message: &[u8]) -> Result<Told, serde_json::Error> {
     let events: Vec<Incoming> = serde_json::from_slice(message)?;
-    events.into_iter().map(|event| incoming(event).map(Arc::new)).collect()
+    for event in &events {
+        let from = event.source.strip_prefix(SOURCE).and_then(|id| Uuid::try_parse(id).ok());
+        match from.map(InstallationId::from_uuid) {
+            Some(from) if from == to => {}
+            Some(from) => return Ok(Told::Foreign(from)),
+            None => return Err(de::Error::custom("from no installation")),
+        }
+    }
+    let events: Result<_, _> = events.into_iter().map(|e| incoming(e).map(Arc::new)).collect();
+    events.map(Told::Own)
 }
 
-fn outgoing(event: &RecordedEvent) -> Outgoing<'_> {
+fn outgoing<'a>(source: &'a str, event: &'a RecordedEvent) -> Outgoing<'a> {
     Outgoing {
         specversion: SPEC,
         id: event.id,
-        source: SOURCE,
+        source,
         event_type: &event.event_type,
         subject: event.stream.as_str(),
         time: event.timestamp,
@@ -163,6 +188,28 @@ mod tests {
 
     use super::*;
 
+    fn me() -> InstallationId {
+        InstallationId::from_uuid(Uuid::from_u128(1))
+    }
+
+    /// The events of a message of this installation.
+    fn of(message: &[u8]) -> Result<Batch, serde_json::Error> {
+        match read(me(), message)? {
+            Told::Own(events) => Ok(events),
+            Told::Foreign(other) => Err(de::Error::custom(other)),
+        }
+    }
+
+    #[test]
+    fn what_another_installation_tells_is_known_by_its_source() {
+        let message = write(me(), &[Arc::new(plain(1))]).unwrap().remove(0);
+        let other = InstallationId::from_uuid(Uuid::from_u128(2));
+        assert_eq!(read(other, &message).unwrap(), Told::Foreign(me()));
+        let text = String::from_utf8(message).unwrap();
+        let bare = text.replace("/daybook/00000000-0000-0000-0000-000000000001", "/daybook");
+        assert!(read(me(), bare.as_bytes()).is_err());
+    }
+
     fn plain(position: u64) -> RecordedEvent {
         RecordedEvent {
             position: Position::new(position),
@@ -199,14 +246,14 @@ mod tests {
     #[test]
     fn an_event_comes_back_as_it_was() {
         let events: Batch = Arc::new([Arc::new(full()), Arc::new(plain(2))]);
-        let messages = write(&events).unwrap();
+        let messages = write(me(), &events).unwrap();
         assert_eq!(messages.len(), 1);
-        assert_eq!(read(&messages[0]).unwrap(), events);
+        assert_eq!(of(&messages[0]).unwrap(), events);
     }
 
     #[test]
     fn has_what_the_standard_wants() {
-        let messages = write(&[Arc::new(full()), Arc::new(plain(2))]).unwrap();
+        let messages = write(me(), &[Arc::new(full()), Arc::new(plain(2))]).unwrap();
         let array: Value = serde_json::from_slice(&messages[0]).unwrap();
         for event in array.as_array().unwrap() {
             let event = event.as_object().unwrap();
@@ -223,7 +270,7 @@ mod tests {
         }
         let event = &array[0];
         assert_eq!(event["specversion"], "1.0");
-        assert_eq!(event["source"], "/daybook");
+        assert_eq!(event["source"], "/daybook/00000000-0000-0000-0000-000000000001");
         assert_eq!(event["type"], "OrderCreated");
         assert_eq!(event["subject"], "order-1");
         assert_eq!(event["time"], "2026-11-23T00:00:00.123456Z");
@@ -238,22 +285,23 @@ mod tests {
         let large = EventData::of(&"x".repeat(300_000));
         let events: Vec<_> =
             (1..=10).map(|n| Arc::new(RecordedEvent { data: large.clone(), ..plain(n) })).collect();
-        let messages = write(&events).unwrap();
+        let messages = write(me(), &events).unwrap();
         assert_eq!(messages.len(), 4);
         assert!(messages.iter().all(|message| message.len() <= MESSAGE));
-        let read: Vec<_> = messages.iter().flat_map(|m| read(m).unwrap().to_vec()).collect();
+        let read: Vec<_> = messages.iter().flat_map(|m| of(m).unwrap().to_vec()).collect();
         assert_eq!(read, events);
 
         let huge = RecordedEvent { data: EventData::of(&"x".repeat(2 * MESSAGE)), ..plain(2) };
         let events = [Arc::new(plain(1)), Arc::new(huge), Arc::new(plain(3))];
-        assert_eq!(write(&events).unwrap().len(), 3);
-        assert!(write(&[]).unwrap().is_empty());
+        assert_eq!(write(me(), &events).unwrap().len(), 3);
+        assert!(write(me(), &[]).unwrap().is_empty());
     }
 
     #[test]
     fn what_is_no_event_is_refused() {
-        let good = String::from_utf8(write(&[Arc::new(plain(1))]).unwrap().remove(0)).unwrap();
-        assert!(read(good.as_bytes()).is_ok());
+        let good =
+            String::from_utf8(write(me(), &[Arc::new(plain(1))]).unwrap().remove(0)).unwrap();
+        assert!(read(me(), good.as_bytes()).is_ok());
         for bad in [
             String::new(),
             "null".to_owned(),
@@ -263,7 +311,7 @@ mod tests {
             good.replace("\"position\":\"1\"", "\"position\":\"one\""),
             good.replace("\"subject\"", "\"object\""),
         ] {
-            assert!(read(bad.as_bytes()).is_err(), "{bad}");
+            assert!(read(me(), bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn channel_of(topic: &Topic) -> String {
 }
 
 pub(crate) async fn listen(redis: &Redis, topic: &Topic) -> Messages {
-    let heard = redis.listen(&channel_of(topic)).await;
+    let heard = redis.listen(&redis.named(&channel_of(topic))).await;
     Box::pin(BroadcastStream::new(heard).map(|heard| match heard {
         Ok(Raw::Message(message)) => {
             Heard::Message(String::from_utf8_lossy(&message.payload).into_owned())

@@ -12,11 +12,12 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use daybook_events::Cached;
+use daybook_events::{Cached, InstallationId};
 use lru::LruCache;
 use redis::{FromRedisValue, PushInfo, PushKind, RedisResult, Value};
 
-use crate::guard;
+use crate::cache::is_of_another_type;
+use crate::guard::{self, LARGEST};
 use crate::link::Link;
 
 /// What this process keeps for itself, bounded by a number of replies; what was not asked for
@@ -28,6 +29,17 @@ pub(crate) struct Near {
 struct Places {
     by_key: LruCache<Box<str>, Place>,
     made: u64,
+    /// Whose replies they are.
+    of: Option<InstallationId>,
+}
+
+impl Places {
+    /// Another installation believes nothing of what was kept before.
+    fn are_of(&mut self, id: InstallationId) {
+        if self.of.replace(id) != Some(id) {
+            self.by_key.clear();
+        }
+    }
 }
 
 enum Place {
@@ -44,20 +56,23 @@ pub(crate) type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl Near {
     pub(crate) fn new(entries: NonZeroUsize) -> Self {
-        Self { places: Mutex::new(Places { by_key: LruCache::new(entries), made: 0 }) }
+        Self { places: Mutex::new(Places { by_key: LruCache::new(entries), made: 0, of: None }) }
     }
 
-    /// What is kept of a key.
-    pub(crate) fn get(&self, key: &str) -> Option<Cached> {
-        match self.places().by_key.get(key)? {
+    /// What this installation keeps of a key.
+    pub(crate) fn get(&self, key: &str, of: InstallationId) -> Option<Cached> {
+        let mut places = self.places();
+        places.are_of(of);
+        match places.by_key.get(key)? {
             Place::Taken { cached, until } if Instant::now() < *until => Some(cached.clone()),
             Place::Taken { .. } | Place::Made(_) => None,
         }
     }
 
     /// Makes the place of an answer that is about to be asked for.
-    pub(crate) fn make(&self, key: &str) -> u64 {
+    pub(crate) fn make(&self, key: &str, of: InstallationId) -> u64 {
         let mut places = self.places();
+        places.are_of(of);
         places.made = places.made.wrapping_add(1);
         let number = places.made;
         places.by_key.put(key.into(), Place::Made(number));
@@ -109,11 +124,28 @@ pub(crate) async fn read_tracked(
 ) -> RedisResult<(Pair, Option<Duration>)> {
     let mut commands = redis::pipe();
     commands.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
-    commands.cmd("MGET").arg(key).arg(guard);
+    ask_for_both(&mut commands, key, guard);
     commands.cmd("PTTL").arg(guard);
-    let (pair, millis): (Pair, i64) = commands.query_async(link).await?;
-    // Negative where there is no such key, or where it stays for ever, which no guard does.
-    Ok((pair, u64::try_from(millis).ok().map(Duration::from_millis)))
+    match commands.query_async(link).await {
+        Err(error) if is_of_another_type(&error) => Ok(((None, None), None)),
+        read => {
+            let (value, guard, millis): (_, _, i64) = read?;
+            // Negative where there is no such key, or where it stays for ever, which no guard does.
+            Ok((pair(value, guard), u64::try_from(millis).ok().map(Duration::from_millis)))
+        }
+    }
+}
+
+/// A part of nothing is empty: whether it stands for nothing, its guard says.
+pub(crate) fn pair(value: Vec<u8>, guard: Option<Vec<u8>>) -> Pair {
+    let is_value = guard.as_ref().is_some_and(|guard| guard.starts_with(b"v:"));
+    ((is_value || !value.is_empty()).then_some(value), guard)
+}
+
+/// Asks for a value, for no more of it than a reply may have, and for its guard.
+pub(crate) fn ask_for_both(commands: &mut redis::Pipeline, key: &str, guard: &str) {
+    commands.cmd("GETRANGE").arg(key).arg(0).arg(LARGEST - 1);
+    commands.cmd("GET").arg(guard);
 }
 
 #[cfg(test)]
@@ -124,6 +156,19 @@ mod tests {
 
     fn near() -> Near {
         Near::new(NonZeroUsize::new(2).unwrap())
+    }
+
+    fn me() -> InstallationId {
+        InstallationId::from_uuid(uuid::Uuid::from_u128(1))
+    }
+
+    #[test]
+    fn a_new_identity_keeps_nothing_of_the_old() {
+        let near = near();
+        near.take("a", near.make("a", me()), &cached(1), later());
+        let new = InstallationId::from_uuid(uuid::Uuid::from_u128(2));
+        assert_eq!(near.get("a", new), None);
+        assert_eq!(near.get("a", me()), None);
     }
 
     fn cached(version: u64) -> Cached {
@@ -142,53 +187,53 @@ mod tests {
     #[test]
     fn an_answer_is_kept_until_its_time() {
         let near = near();
-        near.take("a", near.make("a"), &cached(1), later());
-        assert_eq!(near.get("a"), Some(cached(1)));
-        near.take("a", near.make("a"), &cached(1), Instant::now());
-        assert_eq!(near.get("a"), None);
+        near.take("a", near.make("a", me()), &cached(1), later());
+        assert_eq!(near.get("a", me()), Some(cached(1)));
+        near.take("a", near.make("a", me()), &cached(1), Instant::now());
+        assert_eq!(near.get("a", me()), None);
     }
 
     #[test]
     fn a_change_of_the_value_or_of_its_guard_is_a_change_of_the_key() {
         for key in ["a", "{a}:guard"] {
             let near = near();
-            near.take("a", near.make("a"), &cached(1), later());
+            near.take("a", near.make("a", me()), &cached(1), later());
             near.hear(&changed(&["b", key]));
-            assert_eq!(near.get("a"), None, "{key}");
+            assert_eq!(near.get("a", me()), None, "{key}");
         }
         let near = near();
-        near.take("a", near.make("a"), &cached(1), later());
+        near.take("a", near.make("a", me()), &cached(1), later());
         near.hear(&PushInfo { kind: PushKind::Invalidate, data: vec![Value::Nil] });
-        assert_eq!(near.get("a"), None);
+        assert_eq!(near.get("a", me()), None);
     }
 
     #[test]
     fn an_answer_that_a_change_overtook_is_not_kept() {
         let near = near();
-        let asked = near.make("a");
+        let asked = near.make("a", me());
         near.hear(&changed(&["a"]));
         near.take("a", asked, &cached(1), later());
-        assert_eq!(near.get("a"), None);
+        assert_eq!(near.get("a", me()), None);
 
-        let first = near.make("a");
+        let first = near.make("a", me());
         near.hear(&changed(&["a"]));
-        let second = near.make("a");
+        let second = near.make("a", me());
         near.take("a", first, &cached(1), later());
-        assert_eq!(near.get("a"), None);
+        assert_eq!(near.get("a", me()), None);
         near.take("a", second, &cached(2), later());
-        assert_eq!(near.get("a"), Some(cached(2)));
+        assert_eq!(near.get("a", me()), Some(cached(2)));
     }
 
     #[test]
     fn what_was_not_asked_for_longest_goes_first() {
         let near = near();
         for (key, version) in [("a", 1), ("b", 2)] {
-            near.take(key, near.make(key), &cached(version), later());
+            near.take(key, near.make(key, me()), &cached(version), later());
         }
-        assert_eq!(near.get("a"), Some(cached(1)));
-        near.take("c", near.make("c"), &cached(3), later());
-        assert_eq!(near.get("b"), None);
-        assert_eq!(near.get("a"), Some(cached(1)));
-        assert_eq!(near.get("c"), Some(cached(3)));
+        assert_eq!(near.get("a", me()), Some(cached(1)));
+        near.take("c", near.make("c", me()), &cached(3), later());
+        assert_eq!(near.get("b", me()), None);
+        assert_eq!(near.get("a", me()), Some(cached(1)));
+        assert_eq!(near.get("c", me()), Some(cached(3)));
     }
 }

@@ -20,6 +20,9 @@ pub struct RedisSettings {
     pub near_cache: Option<NonZeroUsize>,
     /// The channel on which instances tell each other of new events.
     pub events_channel: String,
+    /// Where the names of keys and channels begin, before a colon; empty where they begin as others
+    /// know them. Letters, digits, `-`, `_` and `.`, at most 64.
+    pub namespace: String,
 }
 
 impl RedisSettings {
@@ -30,6 +33,7 @@ impl RedisSettings {
             command_timeout: Duration::from_millis(100),
             near_cache: None,
             events_channel: "daybook:events".to_owned(),
+            namespace: String::new(),
         }
     }
 }
@@ -41,6 +45,7 @@ impl fmt::Debug for RedisSettings {
             .field("command_timeout", &self.command_timeout)
             .field("near_cache", &self.near_cache)
             .field("events_channel", &self.events_channel)
+            .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
 }
@@ -75,4 +80,10 @@ pub enum RedisConfigError {
     /// The channel for events is empty or one of those for notifications.
     #[error("the events channel must be neither empty nor one for notifications")]
     EventsChannel,
+    /// The namespace has characters that would mean something in a key.
+    #[error(
+        "DAYBOOK_NAMESPACE has at most 64 letters, digits, hyphens, underscores and full stops, \
+         as in staging"
+    )]
+    Namespace,
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daybook_application::TroubleLog;
 use redis::PushKind;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
 
 use crate::client::{Shared, State};
 use crate::link::Link;
@@ -21,19 +22,24 @@ const CONFIRMATION: Duration = Duration::from_millis(500);
 /// How often an idle connection is asked for a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// How often it is tried whether a server that answers does what is needed.
+const TRIAL_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a server may take no writes until another is looked for in its place.
+const READ_ONLY_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long it takes at first, and at most, until connecting is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the connection up, without end.
 pub(crate) async fn keep_up(shared: Arc<Shared>) {
-    let mut log = Log { told: None };
+    let mut log = TroubleLog::new(format!("Redis at {}", shared.address));
     let mut pause = FIRST_PAUSE;
     loop {
         let lost = Arc::new(Notify::new());
         let trouble = match connect(&shared, &lost).await {
             Ok(link) => {
-                log.back(&shared);
                 shared.set(State::Up(link.clone()));
                 pause = FIRST_PAUSE;
                 attend(&shared, link, &lost, &mut log).await
@@ -42,7 +48,7 @@ pub(crate) async fn keep_up(shared: Arc<Shared>) {
         };
         // What was said on it is not listened to any more, whatever its task still reads.
         shared.channels.begin();
-        log.lost(&trouble);
+        log.look(Some(&trouble));
         shared.set(State::Down(trouble));
         // Instances that lost the server together do not come back together.
         sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
@@ -77,9 +83,25 @@ async fn attend(
     shared: &Arc<Shared>,
     mut link: Link,
     lost: &Notify,
-    log: &mut Log,
+    log: &mut TroubleLog,
 ) -> RedisTrouble {
+    let (mut tried, mut read_only_since) = (None::<Instant>, None::<Instant>);
     loop {
+        if log.has_told() || tried.is_none_or(|at| at.elapsed() >= TRIAL_EVERY) {
+            let trouble = shared.trial(&link).await;
+            tried = Some(Instant::now());
+            log.look(trouble.as_ref().map(|trouble| trouble as _));
+            match trouble {
+                // Its name may lead to the new primary by now.
+                Some(trouble @ RedisTrouble::ReadOnly { .. }) => {
+                    let since = *read_only_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= READ_ONLY_PATIENCE {
+                        return trouble;
+                    }
+                }
+                _ => read_only_since = None,
+            }
+        }
         tokio::select! {
             () = lost.notified() => return RedisTrouble::closed(&shared.address),
             () = shared.channels.wanted.notified() => {
@@ -103,18 +125,17 @@ async fn attend(
 }
 
 /// Asks for a sign of life. Until it comes nobody else asks for anything.
-async fn probe(shared: &Shared, link: &mut Link, log: &mut Log) -> Result<(), RedisTrouble> {
+async fn probe(shared: &Shared, link: &mut Link, log: &mut TroubleLog) -> Result<(), RedisTrouble> {
     let mut asked = link.clone();
     let mut answer = std::pin::pin!(asked.ping());
     let mut answered = timeout(shared.command_timeout, &mut answer).await;
     if answered.is_err() {
-        log.lost(&RedisTrouble::not_answering(&shared.address));
+        log.look(Some(&RedisTrouble::not_answering(&shared.address)));
         shared.set(State::Stalled(link.clone()));
         answered = timeout(PATIENCE, &mut answer).await;
     }
     let answered = answered.map_err(|_| RedisTrouble::not_answering(&shared.address))?;
     answered.map_err(|error| RedisTrouble::of(&error, &shared.address))?;
-    log.back(shared);
     shared.up_again(link);
     Ok(())
 }
@@ -128,8 +149,8 @@ async fn subscribe(shared: &Shared, link: &mut Link) {
             Ok(Err(error)) => RedisTrouble::of(&error, &shared.address),
             Err(_) => RedisTrouble::not_answering(&shared.address),
         };
-        shared.channels.not_asked(&channel);
         debug!(%channel, %trouble, "can't listen on a channel of Redis");
+        shared.channels.not_asked(&channel, trouble);
     }
 }
 
@@ -137,26 +158,5 @@ async fn unsubscribe(shared: &Shared, link: &mut Link) {
     for channel in shared.channels.give_up() {
         // Where it fails, what is still sent is not listened to.
         let _ = timeout(CONFIRMATION, link.unsubscribe(&channel)).await;
-    }
-}
-
-/// Says once that Redis is lost, and why, and once that it is back.
-struct Log {
-    told: Option<RedisTrouble>,
-}
-
-impl Log {
-    fn lost(&mut self, trouble: &RedisTrouble) {
-        let same = |told| std::mem::discriminant(told) == std::mem::discriminant(trouble);
-        if !self.told.as_ref().is_some_and(same) {
-            warn!("{trouble}");
-        }
-        self.told = Some(trouble.clone());
-    }
-
-    fn back(&mut self, shared: &Shared) {
-        if self.told.take().is_some() {
-            info!("Redis at {} is back", shared.address);
-        }
     }
 }

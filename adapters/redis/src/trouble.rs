@@ -80,6 +80,33 @@ pub enum RedisTrouble {
         /// Where.
         at: String,
     },
+    /// The server can't save its data, and takes no writes for that.
+    #[error(
+        "Redis at {at} (REDIS_URL) takes no writes, as it can't save its data to disk: see its log, \
+         or set stop-writes-on-bgsave-error to no"
+    )]
+    NotSaving {
+        /// Where.
+        at: String,
+    },
+    /// A command that is needed was switched off.
+    #[error(
+        "Redis at {at} (REDIS_URL) does not know a command that Daybook needs: permit EVAL, EVALSHA, \
+         PUBLISH and SUBSCRIBE there"
+    )]
+    Disabled {
+        /// Where.
+        at: String,
+    },
+    /// There is no database of that number.
+    #[error(
+        "Redis at {at} has no database of the number in REDIS_URL (DB index is out of range): name \
+         one below its setting `databases`, which is 16 where nothing is set"
+    )]
+    NoSuchDatabase {
+        /// Where.
+        at: String,
+    },
     /// The server is a node of a cluster, and was not named as one.
     #[error("Redis at {at} is a cluster: write REDIS_URL as redis+cluster://host:port,host:port")]
     Cluster {
@@ -167,9 +194,16 @@ impl RedisTrouble {
                 Self::Cluster { at }
             }
             ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown => Self::NoCluster { at },
-            // HELLO is the one command an older server does not know.
             ServerErrorKind::ResponseError if detail.starts_with("unknown command") => {
-                Self::TooOld { at }
+                // HELLO is the one command an older server does not know.
+                if detail.to_ascii_uppercase().contains("HELLO") {
+                    Self::TooOld { at }
+                } else {
+                    Self::Disabled { at }
+                }
+            }
+            ServerErrorKind::ResponseError if detail.contains("DB index") => {
+                Self::NoSuchDatabase { at }
             }
             ServerErrorKind::ResponseError if detail.contains("cluster support disabled") => {
                 Self::NoCluster { at }
@@ -186,6 +220,7 @@ impl RedisTrouble {
             "NOPROTO" => Self::TooOld { at },
             "LOADING" => Self::Loading { at },
             "OOM" => Self::Full { at },
+            "MISCONF" => Self::NotSaving { at },
             code => {
                 // Nothing but a code is shown, whatever the server sends in its place.
                 let code: String =
@@ -229,7 +264,10 @@ mod tests {
             ("-NOPROTO x", RedisTrouble::TooOld { at: at.clone() }),
             ("-ERR unknown command 'HELLO' `hidden`", RedisTrouble::TooOld { at: at.clone() }),
             ("-ERR zoe hidden", RedisTrouble::Refused { at: at.clone(), code: "an error".into() }),
-            ("-MISCONF zoe", RedisTrouble::Refused { at: at.clone(), code: "MISCONF".into() }),
+            ("-MISCONF zoe", RedisTrouble::NotSaving { at: at.clone() }),
+            ("-ERR unknown command 'EVALSHA' zoe", RedisTrouble::Disabled { at: at.clone() }),
+            ("-ERR DB index is out of range", RedisTrouble::NoSuchDatabase { at: at.clone() }),
+            ("-WRONGTYPE zoe", RedisTrouble::Refused { at: at.clone(), code: "WRONGTYPE".into() }),
             ("HTTP/1.1 400", RedisTrouble::NotRedis { at: at.clone() }),
         ] {
             let seen = of(format!("{reply}\r\n").as_bytes());

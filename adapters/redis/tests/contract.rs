@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use daybook_application::PresentIdentity;
+use daybook_events::{Identity, InstallationId};
 use daybook_redis::{Redis, RedisSettings};
 use uuid::Uuid;
 
@@ -16,6 +18,12 @@ fn settings(url: String) -> RedisSettings {
         events_channel: format!("contract:{}", Uuid::now_v7()),
         ..RedisSettings::new(url)
     }
+}
+
+/// The installation of a test.
+fn identity() -> PresentIdentity {
+    let id = InstallationId::from_uuid(Uuid::from_u128(1));
+    PresentIdentity::new(Identity { id, secret: [7; 16] })
 }
 
 fn prefix() -> String {
@@ -70,7 +78,7 @@ macro_rules! cache_contract {
             $(#[tokio::test]
             async fn $promise() {
                 let redis = super::$on();
-                cache::$promise(&RedisCache::new(redis), &super::prefix()).await;
+                cache::$promise(&RedisCache::new(redis, super::identity()), &super::prefix()).await;
             })+
         }
     };
@@ -100,7 +108,7 @@ macro_rules! bus_contract {
             $(#[tokio::test]
             async fn $promise() {
                 let redis = super::$on();
-                bus::$promise(&RedisBus::new(redis)).await;
+                bus::$promise(&RedisBus::new(redis, super::identity())).await;
             })+
         }
     };

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use daybook_application::PresentIdentity;
 use daybook_events::{
-    Cache, Cached, EventBus, EventData, EventId, EventSignals, Lookup, Metadata, Position,
-    RecordedEvent, Signal, StreamId, Timestamp, Topic, Version,
+    Cache, Cached, EventBus, EventData, EventId, EventSignals, Identity, InstallationId, Lookup,
+    Metadata, Position, RecordedEvent, Signal, StreamId, Timestamp, Topic, Version,
 };
 use daybook_redis::{Heard, Redis, RedisBus, RedisCache, RedisSettings, RedisTrouble};
 use futures_util::StreamExt;
@@ -24,9 +25,15 @@ const TTL: Duration = Duration::from_mins(10);
 /// How long anything that has to happen may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The installation of a test.
+fn identity() -> PresentIdentity {
+    let id = InstallationId::from_uuid(Uuid::from_u128(1));
+    PresentIdentity::new(Identity { id, secret: [7; 16] })
+}
+
 fn connect(url: &str) -> (Redis, RedisCache, RedisBus) {
     let redis = Redis::new(RedisSettings::new(url)).unwrap();
-    (redis.clone(), RedisCache::new(redis.clone()), RedisBus::new(redis))
+    (redis.clone(), RedisCache::new(redis.clone(), identity()), RedisBus::new(redis, identity()))
 }
 
 fn batch(position: u64) -> Arc<[Arc<RecordedEvent>]> {
@@ -137,7 +144,7 @@ async fn a_server_that_dies_and_comes_back_is_used_again_and_the_gap_is_told() {
     let server = daybook_services::Redis::start().unwrap();
     let (redis, cache, bus) = connect(&server.url());
     let mut signals = bus.subscribe().await.unwrap();
-    let mut messages = bus.listen(&Topic::default()).await;
+    let mut messages = redis.listen_to(&Topic::default()).await;
     for round in 0..3 {
         assert!(matches!(cache.get("k").await.unwrap(), Lookup::Miss(_)), "round {round}");
         server.kill().unwrap();

@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
-use daybook_events::{Cache, Cached, Lookup, Ticket, Version};
+use daybook_application::PresentIdentity;
+use daybook_events::{Cache, Cached, Identity, InstallationId, Lookup, Ticket, Version};
 use daybook_redis::{Redis, RedisCache, RedisSettings};
 use support::Client;
 use uuid::Uuid;
@@ -18,8 +19,14 @@ fn settings(url: String) -> RedisSettings {
     RedisSettings { command_timeout: Duration::from_secs(5), ..RedisSettings::new(url) }
 }
 
+/// The installation of a test.
+fn identity() -> PresentIdentity {
+    let id = InstallationId::from_uuid(Uuid::from_u128(1));
+    PresentIdentity::new(Identity { id, secret: [7; 16] })
+}
+
 fn cache_on(url: String) -> RedisCache {
-    RedisCache::new(Redis::new(settings(url)).unwrap())
+    RedisCache::new(Redis::new(settings(url)).unwrap(), identity())
 }
 
 /// A cache, a client beside it, and a key of this test, on the server that all tests share.
@@ -218,13 +225,13 @@ async fn what_a_crashed_server_brings_back_is_not_served() {
 
 fn near_on(url: String) -> RedisCache {
     let near_cache = NonZeroUsize::new(100);
-    RedisCache::new(Redis::new(RedisSettings { near_cache, ..settings(url) }).unwrap())
+    RedisCache::new(Redis::new(RedisSettings { near_cache, ..settings(url) }).unwrap(), identity())
 }
 
 /// How many reads the server has answered.
 async fn reads(client: &mut Client) -> String {
     let stats = client.ask(&["INFO", "commandstats"]).await;
-    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_mget:calls="));
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_getrange:calls="));
     calls.unwrap().split(',').next().unwrap().to_owned()
 }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use daybook_application::PresentIdentity;
 use daybook_events::{
-    Cache, Cached, EventBus, EventData, EventId, Lookup, Metadata, Position, RecordedEvent, Signal,
-    StreamId, Timestamp, Topic, Version,
+    Cache, Cached, EventBus, EventData, EventId, Identity, InstallationId, Lookup, Metadata,
+    Position, RecordedEvent, Signal, StreamId, Timestamp, Topic, Version,
 };
 use daybook_redis::{Heard, Messages, Redis, RedisBus, RedisCache, RedisSettings};
 use futures_util::{FutureExt, StreamExt};
@@ -21,6 +22,12 @@ fn redis(url: &str) -> Redis {
     let events_channel = format!("outsiders:{}", Uuid::now_v7());
     let settings = RedisSettings { command_timeout, events_channel, ..RedisSettings::new(url) };
     Redis::new(settings).unwrap()
+}
+
+/// The installation of a test.
+fn identity() -> PresentIdentity {
+    let id = InstallationId::from_uuid(Uuid::from_u128(1));
+    PresentIdentity::new(Identity { id, secret: [7; 16] })
 }
 
 fn event(event_type: &'static str, data: &str) -> Arc<RecordedEvent> {
@@ -54,7 +61,8 @@ fn heard(text: &str) -> Heard {
 #[tokio::test]
 async fn a_cached_reply_is_a_plain_string_with_a_time_to_live() {
     let url = daybook_services::test_redis_url().unwrap();
-    let (cache, mut client) = (RedisCache::new(redis(&url)), Client::connect(&url).await);
+    let (cache, mut client) =
+        (RedisCache::new(redis(&url), identity()), Client::connect(&url).await);
     let key = format!("account:{}:user:{}", Uuid::now_v7(), Uuid::now_v7());
     let Lookup::Miss(ticket) = cache.get(&key).await.unwrap() else { panic!("nothing is there") };
     for version in 1..=2 {
@@ -78,7 +86,7 @@ async fn a_notification_is_heard_as_its_plain_text_on_the_channel_of_its_topic()
         (Client::connect(&server.url()).await, Client::connect(&server.url()).await);
     client.ask(&["SUBSCRIBE", "notifications"]).await;
     other.ask(&["SUBSCRIBE", "notifications:orders.eu"]).await;
-    let bus = RedisBus::new(redis(&server.url()));
+    let bus = RedisBus::new(redis(&server.url()), identity());
     let events: Arc<[_]> = Arc::new([
         notification("notifications", "Hello from publisher! Message #1"),
         event("OrderCreated", "{}"),
@@ -101,11 +109,12 @@ async fn a_notification_is_heard_as_its_plain_text_on_the_channel_of_its_topic()
 #[tokio::test]
 async fn what_others_publish_is_heard_on_its_topic() {
     let server = daybook_services::Redis::start().unwrap();
-    let bus = RedisBus::new(redis(&server.url()));
+    let redis = redis(&server.url());
+    let bus = RedisBus::new(redis.clone(), identity());
     let mut client = Client::connect(&server.url()).await;
-    let mut messages = bus.listen(&Topic::default()).await;
-    let mut again = bus.listen(&Topic::default()).await;
-    let mut elsewhere = bus.listen(&"orders".parse().unwrap()).await;
+    let mut messages = redis.listen_to(&Topic::default()).await;
+    let mut again = redis.listen_to(&Topic::default()).await;
+    let mut elsewhere = redis.listen_to(&"orders".parse().unwrap()).await;
 
     for n in 1..=5 {
         let text = format!("Hello from publisher! Message #{n}");
@@ -128,9 +137,9 @@ async fn what_others_publish_is_heard_on_its_topic() {
 #[tokio::test]
 async fn a_channel_that_nobody_listens_on_any_more_is_given_up() {
     let server = daybook_services::Redis::start().unwrap();
-    let bus = RedisBus::new(redis(&server.url()));
+    let redis = redis(&server.url());
     let mut client = Client::connect(&server.url()).await;
-    drop(bus.listen(&Topic::default()).await);
+    drop(redis.listen_to(&Topic::default()).await);
     tokio::time::timeout(Duration::from_secs(10), async {
         while client.ask(&["PUBLISH", "notifications", "x"]).await != "0" {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -138,7 +147,7 @@ async fn a_channel_that_nobody_listens_on_any_more_is_given_up() {
     })
     .await
     .unwrap();
-    let mut messages = bus.listen(&Topic::default()).await;
+    let mut messages = redis.listen_to(&Topic::default()).await;
     client.ask(&["PUBLISH", "notifications", "back"]).await;
     assert_eq!(next(&mut messages).await, heard("back"));
 }
@@ -152,7 +161,7 @@ async fn a_message_that_tells_of_no_events_is_heard_as_a_gap() {
         ..RedisSettings::new(url.clone())
     };
     let channel = settings.events_channel.clone();
-    let bus = RedisBus::new(Redis::new(settings).unwrap());
+    let bus = RedisBus::new(Redis::new(settings).unwrap(), identity());
     let mut client = Client::connect(&url).await;
     let mut signals = bus.subscribe().await.unwrap();
     client.ask(&["PUBLISH", &channel, "Hello from publisher!"]).await;
@@ -167,7 +176,7 @@ async fn a_message_that_tells_of_no_events_is_heard_as_a_gap() {
 #[tokio::test]
 async fn a_subscription_ends_with_the_connection_it_came_from() {
     let url = daybook_services::test_redis_url().unwrap();
-    let bus = RedisBus::new(redis(&url));
+    let bus = RedisBus::new(redis(&url), identity());
     let mut signals = bus.subscribe().await.unwrap();
     drop(bus);
     let end = tokio::time::timeout(Duration::from_secs(10), signals.next()).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use daybook_application::{
-    Difference, ReadCache, Reads, Rebuild, Rebuilt, Replace, Verify, Watcher,
+    Difference, IdentityKeeper, ReadCache, Reads, Rebuild, Rebuilt, Replace, Verify, Watcher,
 };
 use daybook_database::{Database, DatabaseSettings, Migrate};
 use daybook_events::{Cache, Clock, Overdue, QueueError, Task, TaskRepository, Timestamp};
@@ -88,7 +88,10 @@ pub(crate) async fn rebuild(common: &CommonOptions) -> Result<(), StartupError> 
         Err(StartupError::DatabaseInUse(_)) => (None, Replace::Forbidden),
         Err(error) => return Err(error),
     };
-    let (books, cache) = (Arc::new(database.clone()), redis.map(RedisCache::new));
+    let identity = IdentityKeeper::of(Arc::new(database.clone())).await;
+    let identity = identity.map_err(|error| StartupError::Failed(error.to_string()))?;
+    let cache = redis.map(|redis| RedisCache::new(redis, identity.present().clone()));
+    let books = Arc::new(database.clone());
     if let Some(cache) = &cache {
         connected(cache).await;
     }

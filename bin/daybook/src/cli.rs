@@ -112,6 +112,10 @@ pub(crate) struct RedisOptions {
     /// what other instances write
     #[arg(long, env = "DAYBOOK_NEAR_CACHE", default_value = "false", action = ArgAction::Set, global = true, value_name = "BOOL")]
     pub near_cache: bool,
+    /// What the names of keys and channels begin with: two installations on one Redis need one each.
+    /// Letters, digits, hyphens, underscores and full stops
+    #[arg(long, env = "DAYBOOK_NAMESPACE", default_value = "", global = true, value_name = "NAME")]
+    pub namespace: String,
     /// The channel by which the instances on one database tell each other of events
     #[arg(
         long,

@@ -8,7 +8,7 @@ use daybook_application::{Request, Row};
 use daybook_database::{Database, Migrate};
 use daybook_events::{EventFilter, Journal, Message, NotificationPublished, Position, TaskKind};
 use daybook_rabbitmq::RabbitQueue;
-use daybook_redis::{Heard, Messages, RedisBus};
+use daybook_redis::{Heard, Messages};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -150,8 +150,7 @@ pub(crate) async fn subscribe(
     // What comes now, from whoever publishes, is heard on the channel. What was, is in the log.
     match (connect_redis(&common.redis)?, options.after) {
         (Some(redis), None) => {
-            let bus = RedisBus::new(redis);
-            let messages = bus.listen(&options.topic).await;
+            let messages = redis.listen_to(&options.topic).await;
             say(format_args!("Subscribed to {}", options.topic))?;
             tokio::select! {
                 ended = print_heard(messages) => ended,

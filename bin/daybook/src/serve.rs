@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{
-    Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, Probe, Queries, Reads, Relay,
-    Scheduler, Search, SharedBus, StreamRoom, Tail, TailBounds, TaskDispatch,
+    Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, PresentIdentity, Probe,
+    Queries, Reads, Relay, Scheduler, Search, SharedBus, StreamRoom, Tail, TailBounds,
+    TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
 use daybook_events::{Cache, Clock, EventBus, HolderId};
@@ -52,7 +53,7 @@ pub(crate) async fn serve(
     let buffers = Buffers::of(options.stream_buffer_mib);
     engines.tail = buffers.tail();
 
-    let shared = engines.redis.clone().map(Shared::on);
+    let shared = engines.redis.clone().map(|redis| Shared::on(redis, engines.identity.present()));
     let cache = cache(&settings, shared.as_ref(), options);
     let reads = engines.reads(cache.clone().map(|cache| (cache, options.cache_ttl)));
     let bounds = Bounds { queue: options.queue, batch: options.batch, states: options.states };
@@ -186,9 +187,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn on(redis: Redis) -> Self {
-        let cache = Arc::new(RedisCache::new(redis.clone()));
-        Self { cache, bus: Arc::new(RedisBus::new(redis)) }
+    fn on(redis: Redis, identity: &PresentIdentity) -> Self {
+        let cache = Arc::new(RedisCache::new(redis.clone(), identity.clone()));
+        Self { cache, bus: Arc::new(RedisBus::new(redis, identity.clone())) }
     }
 }
 
@@ -244,7 +245,8 @@ pub(crate) fn task_relay(engines: &Engines, queue: Arc<RabbitQueue>) -> Relay {
 
 /// What `publish` needs of the above: to hand on what it publishes where no server does.
 pub(crate) fn outside_relay(engines: &Engines) -> Option<Relay> {
-    let bus = Arc::new(RedisBus::new(engines.redis.clone()?));
+    let identity = engines.identity.present().clone();
+    let bus = Arc::new(RedisBus::new(engines.redis.clone()?, identity));
     Some(relay(engines, RELAY, Arc::new(SharedBus::new(bus))))
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn connect(options: &RedisOptions) -> Result<Option<Redis>, StartupEr
     let settings = RedisSettings {
         near_cache: options.near_cache.then_some(NEAR),
         events_channel: options.events_channel.clone(),
+        namespace: options.namespace.clone(),
         ..RedisSettings::new(url)
     };
     Ok(Some(Redis::new(settings)?))
