@@ -27,7 +27,7 @@ fn a_holder_mails_the_own_address_and_an_operator_anyone() {
     let (ada, boss) = (server.register("Ada@Example.com"), server.register("boss@example.com"));
     let boss_id = boss.get("/me").expect(200).text("id");
     mail(&ada, "ada@example.COM").written(202);
-    for to in [STRANGER, "boss@example.com", "ada+more@example.com", "\"ada\"@example.com"] {
+    for to in [STRANGER, "boss@example.com", "ada+more@example.com"] {
         refused(mail(&ada, to));
     }
     refused(mail(&boss, STRANGER));
