@@ -26,6 +26,7 @@ mod destinations;
 #[cfg(test)]
 mod fakes;
 mod feed;
+mod forks;
 mod housekeeper;
 mod identity;
 mod mail;
@@ -60,6 +61,7 @@ pub use commands::{
 };
 pub use destinations::{CacheRepair, Nowhere, Search, SharedBus, TaskDispatch};
 pub use feed::{Feed, FeedItem, FeedStream};
+pub use forks::ForkWatch;
 pub use housekeeper::Housekeeper;
 pub use identity::{IdentityKeeper, PresentIdentity};
 pub use mail::{Mail, MailError, Mailer};

@@ -5,8 +5,10 @@
 //! A write tells the cache before it is acknowledged, and that voids the ticket: so no read is
 //! older than a write that was acknowledged before it began.
 //!
-//! After the cache was out of reach, nothing in it is believed until it was put right.
+//! At the start, and after the cache was out of reach, nothing in it is believed until it was put right.
+//! Until then, too, one read of the database serves all who wait for it.
 
+mod past;
 mod trust;
 
 use std::collections::HashMap;
@@ -26,10 +28,11 @@ use rand::Rng;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use past::Past;
 use trust::Trust;
 
 use crate::views::{AccountView, OrderView, encode};
-use crate::{Caller, Freshness, QueryError, Row, Stale};
+use crate::{Caller, ForkWatch, Freshness, QueryError, Row, Stale};
 
 /// How long someone else's fetch is waited for, before the database is read all the same.
 const WAIT: Duration = Duration::from_millis(250);
@@ -59,12 +62,24 @@ pub struct Repair {
     pub journal: Arc<dyn Journal<Row>>,
     /// The relay's name.
     pub relay: &'static str,
+    /// Notices where what is cached is of another log; none where only this one can be there.
+    pub forks: Option<ForkWatch>,
 }
 
 /// Higher than every version there is.
 const HIGHEST: Version = Version::new(i64::MAX.unsigned_abs());
 
 type Flight = Shared<BoxFuture<'static, Result<Cached, QueryError>>>;
+/// Where the result of a flight is told to all who wait for it.
+type Land = oneshot::Sender<Result<Cached, QueryError>>;
+
+fn flight() -> (Land, Flight) {
+    let (land, landed) = oneshot::channel();
+    let flight = landed.map(|loaded: Result<_, _>| {
+        loaded.unwrap_or_else(|_| Err(QueryError::Unavailable("a load failed".to_owned())))
+    });
+    (land, flight.boxed().shared())
+}
 
 /// Reads single accounts and orders.
 #[derive(Clone)]
@@ -73,6 +88,7 @@ pub struct Reads {
     orders: Arc<dyn OrderRepository>,
     cache: Option<ReadCache>,
     flights: Arc<Flights>,
+    past: Arc<Past>,
     trust: Arc<Trust>,
     freshness: Freshness,
 }
@@ -145,8 +161,16 @@ impl Reads {
             orders,
             cache,
             flights: Arc::default(),
+            past: Arc::default(),
             trust: Arc::default(),
             freshness: Freshness::Acknowledged,
+        }
+    }
+
+    /// Begins to make sure that what is in the cache can be believed.
+    pub fn begin(&self) {
+        if let Some(cache) = &self.cache {
+            self.trust.covers(cache);
         }
     }
 
@@ -283,14 +307,29 @@ impl Reads {
         self.load_past(cache, &key, what).await
     }
 
-    /// Reads past the cache, and tells it what is read: it may be a write that the writer did not come
-    /// to tell it of, and whoever reads after this answer must not see what was before.
+    /// Reads past the cache, by a read that begins after this was called.
     async fn load_past(
         &self,
         cache: &ReadCache,
         key: &str,
         what: What,
     ) -> Result<Option<Bytes>, QueryError> {
+        let (reads, cache, name) = (self.clone(), cache.clone(), key.to_owned());
+        let load = move || {
+            let (reads, cache, name) = (reads.clone(), cache.clone(), name.clone());
+            async move { reads.load_and_tell(&cache, &name, what).await }
+        };
+        self.past.join(key, load).await.map(|loaded| loaded.value)
+    }
+
+    /// Reads, and tells the cache what is read: it may be a write that the writer did not come to tell it
+    /// of, and whoever reads after this answer must not see what was before.
+    async fn load_and_tell(
+        &self,
+        cache: &ReadCache,
+        key: &str,
+        what: What,
+    ) -> Result<Cached, QueryError> {
         let loaded = self.load(what).await?;
         if loaded.version > Version::ZERO {
             let ttl = cache.ttl_of(&loaded);
@@ -298,18 +337,12 @@ impl Reads {
                 tracing::debug!(%error, "the cache was not told of what was read");
             }
         }
-        Ok(loaded.value)
+        Ok(loaded)
     }
 
     /// Loads what a key stands for and fills it in.
     fn begin_flight(&self, cache: &ReadCache, key: String, what: What, ticket: Ticket) -> Flight {
-        let (land, landed) = oneshot::channel();
-        let flight = landed
-            .map(|loaded| {
-                loaded.unwrap_or_else(|_| Err(QueryError::Unavailable("a load failed".to_owned())))
-            })
-            .boxed()
-            .shared();
+        let (land, flight) = flight();
         self.flights.with(|flights| flights.insert(ticket, flight.clone()));
         let landing = Landing { flights: Arc::clone(&self.flights), ticket };
         let (reads, cache) = (self.clone(), cache.clone());

@@ -70,7 +70,7 @@ impl Relay {
         destination: Arc<dyn Destination>,
         tail: Arc<Tail>,
     ) -> Self {
-        let trouble = Mutex::new(TroubleLog::new(format!("the relay {name} stands still")));
+        let trouble = Mutex::new(TroubleLog::new(format!("the relay {name}")));
         Self { name, journal, election, destination, tail, trouble }
     }
 
@@ -147,7 +147,9 @@ impl Relay {
 
     /// Takes a note of why it stands still, or that it does not.
     fn look(&self, trouble: Option<&dyn std::fmt::Display>) {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).look(trouble);
+        let stands = trouble.map(|trouble| format!("it stands still: {trouble}"));
+        let mut log = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        log.look(stands.as_ref().map(|stands| stands as _));
     }
 
     /// Some of what comes after `position`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use daybook_application::{Commands, Feed, Queries};
+use daybook_application::{Commands, Feed, PresentIdentity, Queries};
 use daybook_events::{Clock, HolderId, IdSource};
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::error::{MethodNotAllowedError, NotFoundError};
@@ -48,6 +48,8 @@ pub struct ServiceParts {
     pub limits: Arc<RateLimits>,
     /// Which engine serves the database, the cache, the bus and the task queue.
     pub engines: Engines,
+    /// Which installation this is, and which others it met.
+    pub identity: PresentIdentity,
     /// The names of the relays, whose progress is shown.
     pub relays: Arc<[&'static str]>,
     /// Cancelled when streams are to end.
@@ -100,6 +102,7 @@ impl Service {
             clock,
             limits: parts.limits,
             engines: parts.engines,
+            identity: parts.identity,
             stop: parts.stop,
             draining: parts.draining.clone(),
         };

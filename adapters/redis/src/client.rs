@@ -23,6 +23,7 @@ use crate::scripts::PROBE;
 use crate::settings::{RedisConfigError, RedisSettings};
 use crate::supervisor;
 use crate::trouble::RedisTrouble;
+use crate::witness;
 
 /// How many calls fail one after the other until the connection is doubted.
 const DOUBT: u32 = 3;
@@ -141,10 +142,10 @@ impl Shared {
         }
     }
 
-    /// Does to keys of the cache's kinds what the cache does.
+    /// Does to keys of every kind what the cache does.
     async fn try_scripts(&self, mut link: Link) -> RedisResult<()> {
-        for kind in ["account", "order"] {
-            let key = format!("{}{kind}:probe", self.namespace);
+        for kind in ["account:", "order:", witness::KEYS] {
+            let key = format!("{}{kind}probe", self.namespace);
             PROBE.run::<()>(&mut link, &key, "probe", &["p"], None).await?;
             let mut both = redis::pipe();
             near::ask_for_both(&mut both, &key, &guard_key(&key));

@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | a cached reply | a string under the key the cache was given, with a time to live |
 //! | what guards it | a string under `{key}:guard`: see `guard.rs` |
+//! | how far the log had come | a string under `daybook:witness:` and the id of the installation |
 //! | new events | `CloudEvents` 1.0 as a JSON array, published on `daybook:events` |
 //! | a notification | its text, published on `notifications`, or `notifications:topic` |
 //!
@@ -39,6 +40,7 @@ mod scripts;
 mod settings;
 mod supervisor;
 mod trouble;
+mod witness;
 
 pub use bus::RedisBus;
 pub use cache::RedisCache;
@@ -46,3 +48,4 @@ pub use client::Redis;
 pub use listen::{Heard, Messages};
 pub use settings::{RedisConfigError, RedisSettings};
 pub use trouble::RedisTrouble;
+pub use witness::RedisWitness;

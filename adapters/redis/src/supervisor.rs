@@ -42,13 +42,17 @@ pub(crate) async fn keep_up(shared: Arc<Shared>) {
             Ok(link) => {
                 shared.set(State::Up(link.clone()));
                 pause = FIRST_PAUSE;
+                // Why it was lost is said by what the next one meets: a server closes the connections
+                // of a user who may no longer do something, and another can be had at once.
                 attend(&shared, link, &lost, &mut log).await
             }
-            Err(trouble) => trouble,
+            Err(trouble) => {
+                log.look(Some(&trouble));
+                trouble
+            }
         };
         // What was said on it is not listened to any more, whatever its task still reads.
         shared.channels.begin();
-        log.look(Some(&trouble));
         shared.set(State::Down(trouble));
         // Instances that lost the server together do not come back together.
         sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;

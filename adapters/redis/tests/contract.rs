@@ -116,3 +116,36 @@ macro_rules! bus_contract {
 
 bus_contract! { bus, one }
 bus_contract! { bus_of_a_cluster, cluster }
+
+macro_rules! witness_contract {
+    ($name:ident, $on:ident) => {
+        witness_contract! { $name, $on:
+            nothing_is_seen_at_first
+            what_was_told_last_is_seen
+        }
+    };
+    ($name:ident, $on:ident: $($promise:ident)+) => {
+        mod $name {
+            use std::sync::Arc;
+
+            use daybook_application::PresentIdentity;
+            use daybook_application::contract::witness;
+            use daybook_events::{Identity, InstallationId};
+            use daybook_redis::RedisWitness;
+            use uuid::Uuid;
+
+            $(#[tokio::test]
+            async fn $promise() {
+                let id = InstallationId::from_uuid(Uuid::now_v7());
+                let identity = PresentIdentity::new(Identity { id, secret: [7; 16] });
+                witness::$promise(|| {
+                    Arc::new(RedisWitness::new(super::$on(), identity.clone()))
+                })
+                .await;
+            })+
+        }
+    };
+}
+
+witness_contract! { witness, one }
+witness_contract! { witness_on_a_cluster, cluster }

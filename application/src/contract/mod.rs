@@ -29,6 +29,7 @@ pub mod task_order;
 pub mod task_outcomes;
 pub mod task_queue;
 pub mod task_records;
+pub mod witness;
 
 use std::time::Duration;
 

@@ -215,6 +215,8 @@ impl World {
 enum Actor {
     /// Reads so often, one after the other, on this instance.
     Reader(usize, usize),
+    /// Reads past the cache so often, one after the other, on this instance.
+    Past(usize, usize),
     /// Writes on this instance.
     Writer(usize),
     Repair,
@@ -226,6 +228,14 @@ async fn act(world: Arc<World>, instances: Arc<[Reads; 2]>, actor: Actor) -> Res
         Actor::Reader(times, at) => {
             for _ in 0..times {
                 world.read(&instances[at]).await?;
+            }
+        }
+        Actor::Past(times, at) => {
+            let past = instances[at].as_fresh_as(Freshness::Stored);
+            for _ in 0..times {
+                // Whenever it likes: those who began together would join each other for ever.
+                world.turns.mine().await;
+                world.read(&past).await?;
             }
         }
         Actor::Writer(at) => world.write(&instances[at]).await,
@@ -291,12 +301,15 @@ fn real() -> Arc<dyn Cache> {
     Arc::new(MemoryCache::new(1 << 20))
 }
 
-const SCENARIOS: [&[Actor]; 5] = [
+const SCENARIOS: [&[Actor]; 8] = [
     &[Actor::Reader(2, 0), Actor::Writer(0), Actor::Repair, Actor::Expiry],
     &[Actor::Reader(1, 0), Actor::Reader(1, 0), Actor::Writer(0), Actor::Expiry],
     &[Actor::Reader(1, 0), Actor::Reader(1, 1), Actor::Writer(1), Actor::Repair],
     &[Actor::Reader(1, 0), Actor::Writer(0), Actor::Writer(1), Actor::Expiry],
     &[Actor::Reader(1, 1), Actor::Writer(0), Actor::Writer(0), Actor::Repair],
+    &[Actor::Past(1, 0), Actor::Past(1, 0), Actor::Writer(0), Actor::Expiry],
+    &[Actor::Past(1, 0), Actor::Past(1, 0), Actor::Writer(1), Actor::Repair],
+    &[Actor::Past(1, 0), Actor::Reader(1, 0), Actor::Writer(1), Actor::Repair],
 ];
 
 #[test]

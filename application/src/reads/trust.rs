@@ -3,6 +3,8 @@
 //! While a cache is out of reach, writes succeed all the same and are not told to it. When it is back it
 //! may still have what was there before. The relay that tells it of every event puts that right; until it
 //! has come as far as the log was when everybody could reach the cache again, reads go to the database.
+//! So it is at the start of a process: the one before may have ended between a write and telling of it,
+//! or may have had no cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,11 +20,19 @@ const SETTLED: Duration = Duration::from_secs(4);
 /// How often it is looked how far the relay has come.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// How many outages of the cache have been overcome.
-#[derive(Default)]
+/// Nothing was overcome yet, also where there was no outage.
+const NOTHING: u64 = u64::MAX;
+
 pub(super) struct Trust {
+    /// How many outages of the cache have been overcome.
     overcome: AtomicU64,
     recovering: AtomicBool,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { overcome: AtomicU64::new(NOTHING), recovering: AtomicBool::new(false) }
+    }
 }
 
 impl Trust {
@@ -42,27 +52,41 @@ impl Trust {
     }
 
     async fn recover(&self, cache: &ReadCache, repair: &Repair) {
-        tracing::warn!("the cache was out of reach; reads are answered without it for now");
+        let starting = self.overcome.load(Ordering::SeqCst) == NOTHING;
+        if !starting {
+            tracing::warn!("the cache was out of reach; reads are answered without it for now");
+        }
         loop {
             while cache.cache.check().await.is_err() {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             // The others come back to it as well, but not at the same moment.
             let outages = cache.cache.outages();
-            tokio::time::sleep(SETTLED).await;
+            if !starting || outages > 0 {
+                tokio::time::sleep(SETTLED).await;
+            }
             let same = || cache.cache.outages() == outages;
             if same() && cache.cache.check().await.is_ok() && is_caught_up(repair, same).await {
                 self.overcome.store(outages, Ordering::SeqCst);
                 self.recovering.store(false, Ordering::SeqCst);
-                tracing::info!("the cache is right again; reads are answered from it");
+                if !starting {
+                    tracing::info!("the cache is right again; reads are answered from it");
+                }
                 return;
             }
         }
     }
 }
 
-/// Waits until the relay is as far as the log is now; false where something comes between.
+/// Waits until the relay is as far as the log is now; false where something comes between. What another
+/// log left is not believed by then.
 async fn is_caught_up(repair: &Repair, undisturbed: impl Fn() -> bool) -> bool {
+    if let Some(forks) = &repair.forks
+        && let Err(reason) = forks.look().await
+    {
+        tracing::debug!(reason, "the log was not compared with what was seen of it");
+        return false;
+    }
     let Ok(head) = repair.journal.head().await else { return false };
     while undisturbed() {
         match is_at(repair, head).await {

@@ -90,6 +90,7 @@ pub(crate) async fn serve(
         limits: Arc::clone(&limits),
         relays: destinations.iter().map(|(name, _)| *name).collect(),
         engines: described(&settings, cache, shared.as_ref(), &queue),
+        identity: engines.identity.present().clone(),
         stop: stop.streams.clone(),
         draining: stop.draining.clone(),
     };
@@ -111,7 +112,7 @@ pub(crate) async fn serve(
         let relay = relay(&engines, name, destination);
         running.add("relay", relay.run(stop.background.clone()));
     }
-    running.add("identity", engines.identity.clone().run(stop.background.clone()));
+    watch_identity(&engines, &mut running, &stop.background);
     running.add("scheduler", scheduler.run(stop.draining.clone()));
     running.add("announcer", announcer.run(stop.background.clone()));
     running.add("housekeeper", housekeeper.run(stop.background.clone()));
@@ -142,6 +143,14 @@ pub(crate) async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Keeps the identity as the database has it, and gives it up where another log has it.
+fn watch_identity(engines: &Engines, running: &mut Running, stop: &CancellationToken) {
+    running.add("identity", engines.identity.clone().run(stop.clone()));
+    if let Some(forks) = engines.forks() {
+        running.add("fork watch", forks.run(stop.clone()));
+    }
 }
 
 fn server_settings(options: &ServeOptions, room: StreamRoom) -> ServerSettings {

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use poem_openapi::OpenApi;
 
 use super::{Context, Group};
-use crate::document::{Health, Readiness};
+use crate::document::{Health, Neighbour, Readiness, Reason};
 use crate::problem::{Failure, Kind, NotReady, Problem};
 use crate::reply::Json;
 
@@ -48,7 +48,8 @@ impl HealthApi {
     /// Whether the service takes requests
     ///
     /// Not while the database can't be reached or takes no writes, nor when it is shutting down. Without its cache, its bus
-    /// or its task queue it goes on: it is `degraded`, and what was due is done when they are back.
+    /// or its task queue it goes on: it is `degraded`, `reasons` says why, and what was due is done when they are
+    /// back. Another installation that uses the same names is listed in `neighbours`.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self) -> Result<Json<Readiness>, Failure<NotReady>> {
         if self.0.draining.is_cancelled() {
@@ -69,21 +70,29 @@ impl HealthApi {
         let Engines { database, cache, bus, tasks } = self.0.engines.clone();
         let parts = [("cache", &cache), ("bus", &bus), ("tasks", &tasks)];
         let troubles = join_all(parts.map(|(_, engine)| engine.probe.trouble())).await;
-        let mut degraded = Vec::new();
-        for ((part, engine), trouble) in parts.into_iter().zip(troubles) {
-            if let Some(trouble) = trouble {
-                tracing::debug!(part, engine = engine.name, trouble, "degraded");
-                degraded.push(part.to_owned());
-            }
-        }
-        let status = if degraded.is_empty() { "ready" } else { "degraded" };
+        let reasons: Vec<_> = parts
+            .into_iter()
+            .zip(troubles)
+            .filter_map(|((part, _), trouble)| {
+                Some(Reason { part: part.to_owned(), reason: trouble? })
+            })
+            .collect();
+        let met = self.0.identity.met_lately().into_iter();
+        let status = if reasons.is_empty() { "ready" } else { "degraded" };
         Ok(Json::of(&Readiness {
             status: status.to_owned(),
             database,
             cache: cache.name,
             bus: bus.name,
             tasks: tasks.name,
-            degraded,
+            degraded: reasons.iter().map(|reason| reason.part.clone()).collect(),
+            reasons,
+            neighbours: met
+                .map(|(part, other)| Neighbour {
+                    part: part.to_owned(),
+                    installation: other.to_string(),
+                })
+                .collect(),
         }))
     }
 }

@@ -10,7 +10,9 @@ mod tasks;
 
 use std::sync::Arc;
 
-use daybook_application::{Commands, Feed, Freshness, Outcome, Queries, QueryError, Receipt};
+use daybook_application::{
+    Commands, Feed, Freshness, Outcome, PresentIdentity, Queries, QueryError, Receipt,
+};
 use daybook_events::Clock;
 use poem_openapi::Tags;
 use poem_openapi::param::Header;
@@ -61,6 +63,7 @@ pub(crate) struct Context {
     pub clock: Arc<dyn Clock>,
     pub limits: Arc<RateLimits>,
     pub engines: Engines,
+    pub identity: PresentIdentity,
     /// Ends the streams.
     pub stop: CancellationToken,
     /// Says that the service takes no new work.

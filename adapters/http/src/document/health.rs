@@ -34,6 +34,29 @@ pub(crate) struct Readiness {
     pub tasks: String,
     /// The parts that can't be used now: `cache`, `bus`, `tasks`.
     pub degraded: Vec<String>,
+    /// Why each of them can't be used.
+    pub reasons: Vec<Reason>,
+    /// Other installations that used the same names in the last ten minutes: in the cache, on the
+    /// bus, or on the task queue. Nothing they say is believed; give each a namespace of its own.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// Why a part can't be used.
+#[derive(Debug, Serialize, Object)]
+pub(crate) struct Reason {
+    /// The part: `cache`, `bus` or `tasks`.
+    pub part: String,
+    /// Why it can't be used, for whoever runs the service.
+    pub reason: String,
+}
+
+/// Another installation on the same names.
+#[derive(Debug, Serialize, Object)]
+pub(crate) struct Neighbour {
+    /// Where it was met: `cache`, `bus` or `tasks`.
+    pub part: String,
+    /// Its id.
+    pub installation: String,
 }
 
 impl Example for Readiness {
@@ -45,6 +68,8 @@ impl Example for Readiness {
             bus: "in-process".to_owned(),
             tasks: "database".to_owned(),
             degraded: Vec::new(),
+            reasons: Vec::new(),
+            neighbours: Vec::new(),
         }
     }
 }

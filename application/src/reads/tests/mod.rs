@@ -133,7 +133,7 @@ fn assert_about(ttl: Duration, at_most: Duration) {
 }
 
 /// How a look-up of accounts ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Fine,
     Failing,

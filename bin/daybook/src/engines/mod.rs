@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{
-    Appender, AppenderSettings, AppenderTask, Commands, IdentityKeeper, Passwords, Ports,
-    ReadCache, Reads, Repair, Tail, TailBounds,
+    Appender, AppenderSettings, AppenderTask, Commands, ForkWatch, IdentityKeeper, Passwords,
+    Ports, ReadCache, Reads, Repair, Tail, TailBounds,
 };
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Heard, Watch};
 use daybook_events::{Cache, Clock, Election, IdSource, TaskQueue};
-use daybook_redis::Redis;
+use daybook_redis::{Redis, RedisWitness};
 use tokio::sync::Notify;
 
 use crate::cli::CommonOptions;
@@ -122,9 +122,23 @@ impl Engines {
             cache: self.wrap.cache(cache),
             ttl,
             absent_ttl: ABSENT_TTL.min(ttl),
-            repair: Some(Repair { journal: self.ports().journal, relay: CACHE_RELAY }),
+            // What is in the process is new with it, and never out of reach.
+            repair: self.redis.as_ref().map(|_| Repair {
+                journal: self.ports().journal,
+                relay: CACHE_RELAY,
+                forks: self.forks(),
+            }),
         });
-        Reads::new(self.port(|d| d), self.port(|d| d), cache)
+        let reads = Reads::new(self.port(|d| d), self.port(|d| d), cache);
+        reads.begin();
+        reads
+    }
+
+    /// What notices a copy of this log beside it, or that it was put back; only Redis would show that.
+    pub(crate) fn forks(&self) -> Option<ForkWatch> {
+        let identity = self.identity.present().clone();
+        let witness = Arc::new(RedisWitness::new(self.redis.clone()?, identity));
+        Some(ForkWatch::new(witness, self.ports().journal, self.identity.clone()))
     }
 
     /// The use cases that change something, and the task that has to run for them.

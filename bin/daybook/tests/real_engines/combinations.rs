@@ -34,6 +34,8 @@ fn walk(folder: &Folder, [postgres, redis, rabbitmq]: [bool; 3], more: &[(&str, 
         "bus": if redis { "redis" } else { "in-process" },
         "tasks": if rabbitmq { "rabbitmq" } else { "database" },
         "degraded": [],
+        "reasons": [],
+        "neighbours": [],
     });
     assert_eq!(health, expected);
 

@@ -11,6 +11,7 @@
 )]
 
 mod combinations;
+mod copies;
 mod engines;
 mod instances;
 
@@ -42,6 +43,7 @@ mod others;
 mod others_things;
 #[path = "../black_box/quiet_log.rs"]
 mod quiet_log;
+mod readiness;
 #[path = "../black_box/rebuild.rs"]
 mod rebuild;
 mod rebuild_live;

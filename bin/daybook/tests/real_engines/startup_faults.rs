@@ -122,6 +122,12 @@ fn assert_degraded(folder: &Folder, variables: &[(&str, &str)], parts: &[&str], 
         (health["status"] == "degraded").then_some(health)
     });
     assert_eq!(health["degraded"], json!(parts), "{health}");
+    for (part, said) in parts.iter().zip(health["reasons"].as_array().unwrap()) {
+        assert_eq!(said["part"], *part, "{health}");
+        let reason = said["reason"].as_str().unwrap();
+        assert!(named.iter().all(|name| reason.contains(name)), "{health}");
+        assert!(!reason.contains(SECRET), "{health}");
+    }
     let log = eventually("the log says why", || {
         let log = process.stderr();
         named.iter().all(|name| log.contains(name)).then_some(log)

@@ -36,7 +36,8 @@ impl fmt::Debug for Identity {
 /// - an identity that was given up never comes back.
 ///
 /// What it can't see: a copy in the very same place, as a snapshot of a whole server that runs
-/// beside the original, or a log that was put back to what it was. Whoever notices that renews it.
+/// beside the original, or a log that was put back to what it was. Whoever notices that renews it:
+/// see [`Witness`](crate::Witness).
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Installation: Send + Sync {

@@ -11,6 +11,7 @@ mod schedule_records;
 mod task_queue;
 mod task_records;
 mod task_repository;
+mod witness;
 
 pub use bus::{BusError, EventBus, EventSignals, Signal};
 pub use cache::{Cache, CacheError, Cached, Lookup, TICKET_PATIENCE, Ticket};
@@ -23,6 +24,7 @@ pub use schedule_records::ScheduleRecords;
 pub use task_queue::{LeaseLost, QueueError, TaskQueue};
 pub use task_records::{Claimed, TaskRecords};
 pub use task_repository::{Doubled, Overdue, TaskCursor, TaskPage, TaskRepository};
+pub use witness::{Head, Witness, WitnessError};
 
 #[cfg(feature = "mock")]
 pub use bus::MockEventBus;
@@ -42,3 +44,5 @@ pub use journal::MockJournal;
 pub use task_queue::MockTaskQueue;
 #[cfg(feature = "mock")]
 pub use task_repository::MockTaskRepository;
+#[cfg(feature = "mock")]
+pub use witness::MockWitness;
