@@ -27,7 +27,7 @@ pub struct PresentIdentity(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     present: watch::Sender<Identity>,
-    met: Mutex<BTreeMap<(&'static str, InstallationId), Instant>>,
+    met: Mutex<BTreeMap<(&'static str, String), Instant>>,
 }
 
 impl PresentIdentity {
@@ -42,31 +42,37 @@ impl PresentIdentity {
         *self.0.present.borrow()
     }
 
-    /// Another installation was met on the names of this one, in its cache, on its bus, or on its
-    /// queue. It is logged once.
-    pub fn has_met(&self, part: &'static str, other: InstallationId) {
+    /// Another installation was met on the names of this one: in its `cache`, on its `bus`, or among
+    /// its `tasks`. `other` is its id, or as much of it as was seen. It is logged once.
+    pub fn has_met(&self, part: &'static str, other: &str) {
         let mut met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
         if met.len() >= OTHERS {
             met.retain(|_, at| at.elapsed() < MET_LATELY);
         }
-        let known = met.contains_key(&(part, other));
+        let met_here = (part, other.to_owned());
+        let known = met.contains_key(&met_here);
         if known || met.len() < OTHERS {
-            met.insert((part, other), Instant::now());
+            met.insert(met_here, Instant::now());
         }
         drop(met);
         if !known {
+            let setting = if part == "tasks" { "DAYBOOK_TASK_QUEUE" } else { "DAYBOOK_NAMESPACE" };
             tracing::warn!(
-                part, %other,
+                part,
+                other,
                 "another installation uses the same names; what it says is not believed: \
-                 give one of them a DAYBOOK_NAMESPACE of its own"
+                 give one of them a {setting} of its own"
             );
         }
     }
 
     /// Where others were met in the last ten minutes.
-    pub fn met_lately(&self) -> Vec<(&'static str, InstallationId)> {
+    pub fn met_lately(&self) -> Vec<(&'static str, String)> {
         let met = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
-        met.iter().filter(|(_, at)| at.elapsed() < MET_LATELY).map(|(other, _)| *other).collect()
+        met.iter()
+            .filter(|(_, at)| at.elapsed() < MET_LATELY)
+            .map(|(other, _)| other.clone())
+            .collect()
     }
 
     /// Its name now.

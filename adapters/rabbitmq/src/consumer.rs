@@ -17,6 +17,7 @@ use crate::inlet::{Inlet, Work, inlet};
 use crate::letter::Letter;
 use crate::line::{Broker, Line};
 use crate::link::{Link, Pauses};
+use crate::mark::Marks;
 use crate::message::{self, Owners};
 use crate::moves::{Move, Moves};
 use crate::settings::RabbitSettings;
@@ -29,12 +30,16 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long it is waited for the last messages of a queue that nothing is taken from any more.
 const LAST: Duration = Duration::from_secs(1);
 
+/// It may be put on the queue again by who asked for it, and is not done here.
+const OF_ANOTHER: &str = "it is a task of another installation, which uses this queue too";
+
 /// Receives messages, once it was started.
 pub(crate) struct Consumer {
     broker: Arc<Broker>,
     topology: Topology,
     prefetch: u16,
     owners: Owners,
+    marks: Marks,
     clock: Arc<dyn Clock>,
     new_tasks: Arc<Notify>,
     stop: CancellationToken,
@@ -81,6 +86,7 @@ impl Consumer {
             // None would mean without bound.
             prefetch: settings.prefetch.max(1),
             owners: if settings.believe_owners { Owners::Believed } else { Owners::Ignored },
+            marks: Marks(settings.identity.clone()),
             clock,
             new_tasks,
             stop,
@@ -268,12 +274,16 @@ impl Consumer {
     ) -> Option<(Receipt, Result<NewTask, Box<Letter>>)> {
         let (deliver, properties) = (message.deliver?, message.basic_properties?);
         let body = message.content?;
+        let receipt = Receipt::new(generation, channel.clone(), deliver.delivery_tag());
+        if self.marks.is_of_another(&properties) {
+            let letter = message::unreadable(&properties, body, OF_ANOTHER);
+            return Some((receipt, Err(Box::new(letter))));
+        }
         let task = message::task(&properties, &body, self.clock.now(), priority, self.owners);
         let task = task.map_err(|reason| {
             tracing::warn!(reason, "a message is no task; it goes to the dead letters");
             Box::new(message::unreadable(&properties, body, reason))
         });
-        let receipt = Receipt::new(generation, channel.clone(), deliver.delivery_tag());
         Some((receipt, task))
     }
 }

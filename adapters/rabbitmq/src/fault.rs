@@ -26,14 +26,26 @@ pub(crate) enum Fault {
     Differs(String),
     #[error(
         "the user in AMQP_URL may not use the queue {0} on the RabbitMQ broker; permit it to \
-         configure, write and read it and the queues whose names begin so"
+         configure, write and read it and the queues whose names begin so, and to write to the \
+         exchange amq.default"
     )]
     Forbidden(String),
+    #[error(
+        "the user in AMQP_URL may not publish on the RabbitMQ broker; permit it to write to the \
+         exchange amq.default"
+    )]
+    MayNotWrite,
     #[error("the connection to the RabbitMQ broker that AMQP_URL names was lost ({0})")]
     Lost(String),
-    #[error("the RabbitMQ broker that AMQP_URL names did not confirm in time")]
+    #[error(
+        "the RabbitMQ broker that AMQP_URL names did not confirm in time; see whether an alarm for \
+         memory or disk holds it up (rabbitmq-diagnostics alarms)"
+    )]
     Unconfirmed,
-    #[error("the RabbitMQ broker that AMQP_URL names could not store a message")]
+    #[error(
+        "the RabbitMQ broker that AMQP_URL names refuses messages; see whether a queue is at its \
+         length limit with overflow reject-publish, or its disk is full"
+    )]
     Refused,
     #[error("the connection to the RabbitMQ broker was closed by this process")]
     Closed,
@@ -47,6 +59,7 @@ impl Fault {
             | Self::VirtualHost
             | Self::Differs(_)
             | Self::Forbidden(_)
+            | Self::MayNotWrite
             | Self::Closed => true,
             Self::Unreachable(_) | Self::Lost(_) | Self::Unconfirmed | Self::Refused => false,
         }

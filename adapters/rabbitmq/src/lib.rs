@@ -73,6 +73,7 @@ mod letter;
 mod line;
 mod link;
 mod login;
+mod mark;
 mod message;
 mod moves;
 mod publisher;

@@ -143,6 +143,7 @@ impl Line {
             // Locked by another connection, or declared otherwise.
             (Some(Ending::Closed(405 | 406)), Some(queue)) => Fault::Differs(queue.to_owned()),
             (Some(Ending::Closed(403)), Some(queue)) => Fault::Forbidden(queue.to_owned()),
+            (Some(Ending::Closed(403)), None) => Fault::MayNotWrite,
             (Some(Ending::Closed(320)), _) => Fault::Lost("the broker was shut down".to_owned()),
             (Some(Ending::Closed(code)), _) => Fault::Lost(format!("the broker answered {code}")),
             (Some(Ending::Deleted), _) => Fault::Lost("a queue was deleted".to_owned()),

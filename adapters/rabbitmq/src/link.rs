@@ -1,7 +1,9 @@
 //! How a connection that is restored without end stands.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use daybook_application::TroubleLog;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -21,39 +23,44 @@ pub(crate) enum State {
     Down(Fault),
 }
 
-/// How a connection that is restored without end stands. What changes is logged, once.
+/// How a connection that is restored without end stands. That it can't be used is logged when it begins,
+/// once an hour, and when it has ended.
 pub(crate) struct Link {
-    /// What the connection is for.
-    what: &'static str,
+    log: Mutex<TroubleLog>,
     state: watch::Sender<State>,
 }
 
 impl Link {
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { what, state: watch::Sender::new(State::Connecting) }
+        let log = Mutex::new(TroubleLog::new(format!("RabbitMQ ({what})")));
+        Self { log, state: watch::Sender::new(State::Connecting) }
     }
 
     pub(crate) fn up(&self) {
         self.state.send_replace(State::Up);
-        tracing::info!(connection = self.what, "connected to RabbitMQ");
+        self.look(None);
     }
 
+    /// A connection was lost. Why is said by what the next one meets.
     pub(crate) fn lost(&self, fault: &Fault) {
         self.state.send_replace(State::Connecting);
-        tracing::warn!(connection = self.what, "{fault}; it is restored");
+        tracing::debug!("{fault}; it is restored");
     }
 
-    /// A try failed. Said aloud where it is not what failed the last time.
+    /// It can't be used. It is tried again without end.
     pub(crate) fn failed(&self, fault: &Fault) {
-        if self.failed_quietly(fault) {
-            tracing::warn!(connection = self.what, "{fault}; it is tried again without end");
-        }
+        self.failed_quietly(fault);
+        self.look(Some(fault));
     }
 
-    /// A try failed, and whoever asked for it says so; answers whether that is news.
-    pub(crate) fn failed_quietly(&self, fault: &Fault) -> bool {
-        let down = State::Down(fault.clone());
-        self.state.send_replace(down.clone()) != down
+    /// A try failed, and whoever asked for it says so.
+    pub(crate) fn failed_quietly(&self, fault: &Fault) {
+        self.state.send_replace(State::Down(fault.clone()));
+    }
+
+    fn look(&self, fault: Option<&Fault>) {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.look(fault.map(|fault| fault as _));
     }
 
     /// What is wrong with it, if it can't be used.

@@ -9,8 +9,8 @@
 //! fifth to a third fewer messages where the properties are longer than 64 bytes. A text whose
 //! JSON is spelled with escapes that are not needed carries that spelling in a header.
 //!
-//! A task that is in the record says so by the application's id: whoever does not find it there knows
-//! that it was forgotten, or is another installation's. One without headers then has no timestamp: it
+//! A task that is in the record says so, and in whose, by the application's id: see `mark.rs`. Whoever
+//! does not find it there knows that it was forgotten. One without headers then has no timestamp: it
 //! takes as many bytes, and the record knows better.
 //!
 //! Read the other way round, plain text of any program is a task of kind `text`, and JSON with a
@@ -26,10 +26,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::letter::Letter;
+use crate::mark;
 use crate::topology::{Route, insert};
 
-/// The application's id of messages whose tasks are in the record.
-const RECORDED: &str = "daybook";
 /// Message ids that are not UUIDs are names in this space.
 const IDS: Uuid = Uuid::from_u128(0x2c7e_94a1_5d0b_4f6e_8b13_7a60_c9d2_e485);
 
@@ -109,7 +108,7 @@ pub(crate) fn unreadable(original: &BasicProperties, body: Vec<u8>, reason: &str
         text(original.app_id()),
         None,
     );
-    Letter { route: Route::Dead, properties, body }
+    Letter { route: Route::Dead, recorded: false, properties, body }
 }
 
 /// The task that a message is, or why it is none. `priority` is that of the queue it came from; what
@@ -132,7 +131,7 @@ pub(crate) fn task(
     } else {
         (TaskKind::text(), text_payload(properties, body)?)
     };
-    let is_recorded = properties.app_id().is_some_and(|id| id == RECORDED);
+    let is_recorded = properties.app_id().is_some_and(|id| mark::is_one(id));
     let believed = is_recorded || owners == Owners::Believed;
     Ok(NewTask {
         id: id(properties),
@@ -188,7 +187,7 @@ fn written(task: &NewTask, route: Route, mut headers: Option<FieldTable>) -> Let
         .with_message_id(&task.id.to_string())
         .with_message_type(task.kind.as_str());
     if task.origin == Origin::Recorded {
-        properties.with_app_id(RECORDED);
+        properties.with_app_id(mark::OF_ANY);
     }
     if task.origin == Origin::Outside || headers.is_some() {
         properties.with_timestamp(task.created_at.seconds().try_into().unwrap_or(0));
@@ -196,7 +195,7 @@ fn written(task: &NewTask, route: Route, mut headers: Option<FieldTable>) -> Let
     if let Some(headers) = headers {
         properties.with_headers(headers);
     }
-    Letter { route, properties, body }
+    Letter { route, recorded: task.origin == Origin::Recorded, properties, body }
 }
 
 /// The body and its content type.

@@ -5,11 +5,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use amqprs::channel::{BasicPublishArguments, Channel, ConfirmSelectArguments};
 use daybook_events::QueueError;
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::confirms::{Batch, Confirms, Verdict};
@@ -17,6 +18,7 @@ use crate::fault::Fault;
 use crate::letter::Letter;
 use crate::line::{Broker, Line};
 use crate::link::{Link, Pauses, State};
+use crate::mark::Marks;
 use crate::settings::RabbitSettings;
 use crate::topology::{Route, Topology};
 
@@ -27,6 +29,10 @@ const JOB: usize = 128;
 const WIDEST_WINDOW: usize = 4_096;
 /// What each message adds to the time that sending them may take.
 const EACH: Duration = Duration::from_millis(1);
+/// How often it is tried whether the broker takes messages, where nothing else is sent, and how long that
+/// may take.
+const TRIAL_EVERY: Duration = Duration::from_secs(5);
+const TRIAL: Duration = Duration::from_secs(3);
 /// How long a check waits for a connection that is just being made.
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -43,6 +49,13 @@ pub(crate) struct Publisher {
     wanted: Notify,
     stop: CancellationToken,
     inbox: Mutex<Inbox>,
+    marks: Marks,
+    /// When the broker confirmed something last.
+    confirmed: watch::Sender<Instant>,
+    /// What was sent last was refused.
+    refused: AtomicBool,
+    /// There is a connection.
+    serving: AtomicBool,
 }
 
 /// What the task that sends receives.
@@ -108,6 +121,10 @@ impl Publisher {
             wanted: Notify::new(),
             stop,
             inbox: Mutex::new(Inbox { jobs: waiting_jobs, asks: waiting_asks }),
+            marks: Marks(settings.identity.clone()),
+            confirmed: watch::Sender::new(Instant::now()),
+            refused: AtomicBool::new(false),
+            serving: AtomicBool::new(false),
         }
     }
 
@@ -120,11 +137,62 @@ impl Publisher {
         self.wanted.notify_one();
         let messages = items.len().try_into().unwrap_or(u32::MAX);
         let patience = self.timeout.saturating_add(EACH.saturating_mul(messages));
+        let sent = self.send_within(patience, items, letter).await;
+        match &sent {
+            Ok(()) => self.refused.store(false, Ordering::Relaxed),
+            Err(Fault::Refused) => self.refused.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        sent
+    }
+
+    async fn send_within<T: Sync>(
+        &self,
+        patience: Duration,
+        items: &[T],
+        letter: impl Fn(&T) -> Letter + Send + Sync,
+    ) -> Result<(), Fault> {
         let sent = tokio::time::timeout(patience, self.send_all(items, letter));
-        tokio::select! {
+        let sent = tokio::select! {
             sent = sent => sent.unwrap_or_else(|_| Err(self.link.fault().unwrap_or(Fault::Unconfirmed))),
             fault = self.link.hopeless() => Err(fault),
             () = self.stop.cancelled() => Err(Fault::Closed),
+        };
+        if sent.is_ok() {
+            self.confirmed.send_replace(Instant::now());
+        }
+        sent
+    }
+
+    /// Tries again and again whether a broker that is connected to takes messages: one that is short of
+    /// memory does not say that it does not.
+    pub(crate) async fn attend(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(TRIAL_EVERY) => {}
+            }
+            let is_idle = self.confirmed.borrow().elapsed() >= TRIAL_EVERY;
+            let held_up = self.link.fault() == Some(Fault::Unconfirmed);
+            if self.serving.load(Ordering::Relaxed) && (is_idle || held_up) {
+                self.try_sending().await;
+            }
+        }
+    }
+
+    async fn try_sending(&self) {
+        let (before, trial) = (*self.confirmed.borrow(), [()]);
+        let tried = self.send_within(TRIAL, &trial, |()| Letter::trial()).await;
+        let confirmed = *self.confirmed.borrow() != before;
+        match tried {
+            Ok(()) => self.link.up(),
+            // Others' messages went before it.
+            Err(Fault::Unconfirmed) if confirmed => {}
+            Err(Fault::Unconfirmed) if self.serving.load(Ordering::Relaxed) => {
+                self.link.failed(&Fault::Unconfirmed);
+            }
+            // Whatever else it is ends the connection, and the next one says it.
+            Err(_) => {}
         }
     }
 
@@ -170,6 +238,7 @@ impl Publisher {
     pub(crate) async fn check(&self) -> Result<(), QueueError> {
         self.wanted.notify_one();
         match self.link.verdict(CHECK).await {
+            State::Up if self.refused.load(Ordering::Relaxed) => Err(Fault::Refused.into()),
             State::Up => Ok(()),
             State::Down(fault) => Err(fault.into()),
             State::Connecting => Err(Fault::Unreachable("no connection yet".to_owned()).into()),
@@ -195,7 +264,9 @@ impl Publisher {
                     self.link.up();
                     answer(ask, Ok(()));
                     let began = Instant::now();
+                    self.serving.store(true, Ordering::Relaxed);
                     let fault = self.serve(session, &mut inbox).await;
+                    self.serving.store(false, Ordering::Relaxed);
                     if self.stop.is_cancelled() {
                         return;
                     }
@@ -227,7 +298,21 @@ impl Publisher {
         let channel = line.channel(Some(Arc::clone(&confirms))).await?;
         self.topology.declare(&line, &channel).await?;
         line.step(None, channel.confirm_select(ConfirmSelectArguments::new(false))).await?;
-        Ok(Session { line, channel, confirms, waits: 0 })
+        let session = Session { line, channel, confirms, waits: 0 };
+        self.try_session(&session).await?;
+        Ok(session)
+    }
+
+    /// Whether a new connection can be used: not every right is asked for before something is sent.
+    async fn try_session(&self, session: &Session) -> Result<(), Fault> {
+        let batch = Arc::new(Batch::new(1));
+        session.confirms.expect(&batch, 0);
+        self.publish(session, Letter::trial()).await?;
+        tokio::select! {
+            _ = batch.verdicts() => Ok(()),
+            () = session.line.ended() => Err(session.line.fault(None)),
+            () = tokio::time::sleep(TRIAL) => Err(Fault::Unconfirmed),
+        }
     }
 
     /// Sends until the connection ends or it has to stop; answers why.
@@ -259,16 +344,23 @@ impl Publisher {
                 return Err(session.line.fault(None));
             }
             job.indices.start += 1;
-            let arguments = BasicPublishArguments {
-                routing_key: self.topology.name(letter.route),
-                mandatory: true,
-                ..BasicPublishArguments::default()
-            };
-            let published =
-                session.channel.basic_publish(letter.properties, letter.body, arguments);
-            published.await.map_err(|_| session.line.fault(None))?;
+            self.publish(session, letter).await?;
         }
         Ok(())
+    }
+
+    async fn publish(&self, session: &Session, letter: Letter) -> Result<(), Fault> {
+        let Letter { route, recorded, mut properties, body } = letter;
+        let arguments = BasicPublishArguments {
+            routing_key: self.topology.name(route),
+            mandatory: route != Route::Nowhere,
+            ..BasicPublishArguments::default()
+        };
+        if recorded {
+            self.marks.mark(&mut properties);
+        }
+        let published = session.channel.basic_publish(properties, body, arguments);
+        published.await.map_err(|_| session.line.fault(None))
     }
 
     /// Waits for room in the window, and sees that the queue is there.

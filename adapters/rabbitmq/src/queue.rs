@@ -29,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long what is wrong with tasks of others is not said again.
 const SAID_AGAIN: Duration = Duration::from_hours(1);
 const UNKNOWN: &str = "it was recorded as a task, and this installation's record does not know it: it \
-                       was discarded and forgotten, or another installation uses this queue";
+                       was discarded and forgotten";
 const ANOTHER: &str = "another task has its message id";
 /// How long a task is put off that there is no room for.
 const ASIDE: Duration = Duration::from_secs(1);
@@ -102,6 +102,7 @@ impl RabbitQueue {
         );
         let tasks = TaskTracker::new();
         tasks.spawn(Arc::clone(&publisher).run());
+        tasks.spawn(Arc::clone(&publisher).attend());
         let (start_tries, start_pause) = (settings.start_tries.max(1), settings.start_pause);
         let consumer = Arc::new(consumer);
         Ok(Self {

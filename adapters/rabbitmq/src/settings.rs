@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use daybook_application::PresentIdentity;
 use thiserror::Error;
 
 /// How the broker is reached and used.
@@ -23,6 +24,9 @@ pub struct RabbitSettings {
     /// How many tasks are fetched ahead of being acknowledged: at least as many as are done at a
     /// time.
     pub prefetch: u16,
+    /// Which installation this is: its messages say so, and those of another are not taken for its own.
+    /// Without one, every message of a recorded task is.
+    pub identity: Option<PresentIdentity>,
     /// Whether messages of other programs may say whose their tasks are.
     pub believe_owners: bool,
     /// How many messages may be on their way to the broker unconfirmed; at most 4096.
@@ -49,6 +53,7 @@ impl RabbitSettings {
             queue: "tasks".to_owned(),
             quorum: false,
             prefetch: 32,
+            identity: None,
             believe_owners: false,
             confirm_window: 1_024,
             start_tries: 10,

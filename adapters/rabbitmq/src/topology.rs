@@ -26,6 +26,8 @@ pub(crate) enum Route {
     Dead,
     /// To wait for this power of two of milliseconds.
     Wait(u8),
+    /// To a queue that is not there: the broker says that it took it, and drops it.
+    Nowhere,
 }
 
 impl Route {
@@ -67,6 +69,7 @@ impl Topology {
             Route::Work(Priority::Normal) => self.queue.clone(),
             Route::Work(urgency) => format!("{}.{}", self.queue, urgency.as_str()),
             Route::Dead => format!("{}.dead", self.queue),
+            Route::Nowhere => format!("{}.nowhere", self.queue),
             Route::Wait(power) => format!("{}.wait.{}", self.queue, 1_u64 << power),
         }
     }

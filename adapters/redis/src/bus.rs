@@ -111,7 +111,7 @@ fn signal(message: &Message, identity: &PresentIdentity) -> Option<Signal> {
         Some(Told::Own(events)) if events.is_empty() => None,
         Some(Told::Own(events)) => Some(Signal::Events(events.clone())),
         Some(Told::Foreign(other)) => {
-            identity.has_met("bus", *other);
+            identity.has_met("bus", &other.to_string());
             None
         }
     }

@@ -113,7 +113,7 @@ impl RedisCache {
             && let Some(author) = guard.as_deref().and_then(guard::author)
             && author != writer.id()
         {
-            self.identity.has_met("cache", author);
+            self.identity.has_met("cache", &author.to_string());
         }
         found
     }

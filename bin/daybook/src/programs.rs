@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CommonOptions, EnqueueOptions, PublishOptions, SubscribeOptions, WorkOptions};
-use crate::engines::queue::{Queue, queue, rabbit_settings, worker};
+use crate::engines::queue::{Queue, rabbit_settings, worker};
 use crate::engines::{Bounds, Engines, connect_redis, database};
 use crate::one_line::Escape;
 use crate::serve::{RELAY, TASK_RELAY, outside_relay, task_relay};
@@ -39,16 +39,14 @@ pub(crate) async fn work(
 ) -> Result<(), StartupError> {
     let mut signals = StopSignal::listen()?;
     let WorkOptions { worker: options, drain } = options;
-    let rabbit = rabbit_settings(&common.amqp, options.tasks.get())?;
+    rabbit_settings(&common.amqp, options.tasks.get(), None)?;
     let engines = Engines::open(common, wrap).await?;
     let stop = CancellationToken::new();
     // Whatever is new comes from another process.
     let new_tasks = Arc::new(Notify::new());
     let _watch = engines.watch(Arc::clone(&new_tasks));
-    let records = engines.task_records();
+    let queue = engines.queue(&common.amqp, options.tasks.get(), &new_tasks)?;
     let clock = Arc::clone(&engines.clock);
-    let queue = queue(rabbit, Some(records.clone()), Arc::clone(&clock), Arc::clone(&new_tasks))?
-        .unwrap_or(Queue::Database(records));
     let worker = worker(options, *drain, engines.for_worker(&queue), clock, new_tasks)?;
     if let Queue::RabbitMq(rabbit) = &queue {
         let connected = tokio::select! {
@@ -224,9 +222,9 @@ pub(crate) async fn enqueue(
     options: &EnqueueOptions,
     wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
-    let rabbit = rabbit_settings(&common.amqp, 1)?;
+    rabbit_settings(&common.amqp, 1, None)?;
     let engines = Engines::open(common, wrap).await?;
-    let queue = match rabbit {
+    let queue = match rabbit_settings(&common.amqp, 1, Some(engines.identity.present()))? {
         Some(settings) => Some(Arc::new(RabbitQueue::new(
             &settings,
             None,

@@ -20,7 +20,7 @@ use daybook_redis::{Redis, RedisBus, RedisCache};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{CommonOptions, ServeOptions};
-use crate::engines::queue::{Queue, mail_server, queue, rabbit_settings, worker};
+use crate::engines::queue::{Queue, mail_server, rabbit_settings, worker};
 use crate::engines::schedules::schedules;
 use crate::engines::{Bounds, Engines, TAIL, database, rate};
 use crate::signing_key::signing_key;
@@ -61,11 +61,8 @@ pub(crate) async fn serve(
     let commands = commands.with_mail_policy(options.mail_policy.clone());
     let new_tasks = appender.new_tasks();
     let _watch = engines.watch(Arc::clone(&new_tasks));
-    let rabbit = rabbit_settings(&common.amqp, options.worker.tasks.get())?;
-    let records = engines.task_records();
+    let queue = engines.queue(&common.amqp, options.worker.tasks.get(), &new_tasks)?;
     let clock = Arc::clone(&engines.clock);
-    let queue = queue(rabbit, Some(records.clone()), Arc::clone(&clock), Arc::clone(&new_tasks))?
-        .unwrap_or(Queue::Database(records));
     let worker =
         worker(&options.worker, options.drain, engines.for_worker(&queue), clock, new_tasks)?;
 
@@ -327,7 +324,7 @@ fn announce(
             ("none (no REDIS_URL)".to_owned(), "in-process, and the database".to_owned())
         }
     };
-    let tasks = match rabbit_settings(&common.amqp, worker.tasks.get())? {
+    let tasks = match rabbit_settings(&common.amqp, worker.tasks.get(), None)? {
         Some(rabbit) => format!("RabbitMQ, queue {}", rabbit.queue),
         None => "in the database".to_owned(),
     };

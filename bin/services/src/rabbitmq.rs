@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(crate) const MISSING: ServiceError = ServiceError::Missing {
 pub struct RabbitMq {
     server: Server,
     port: u16,
+    ctl: PathBuf,
+    env: Vec<(&'static str, OsString)>,
     // Erlang's register of nodes. It ends after the server.
     _epmd: Supervisor,
 }
@@ -61,6 +64,30 @@ impl RabbitMq {
         port::retry(|| start(&program, &epmd, settings))
     }
 
+    /// Tells it something with `rabbitmqctl`; answers what that prints.
+    ///
+    /// # Errors
+    /// Where it does not do what it was told.
+    pub fn ctl(&self, args: &[&str]) -> Result<String, ServiceError> {
+        let ran = Command::new(&self.ctl)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .arg("-q")
+            .args(args)
+            .output()
+            .map_err(ServiceError::system("running rabbitmqctl"))?;
+        if ran.status.success() {
+            return Ok(String::from_utf8_lossy(&ran.stdout).into_owned());
+        }
+        let log = [ran.stdout, ran.stderr].concat();
+        Err(ServiceError::Failed {
+            what: "rabbitmqctl",
+            problem: "did not carry out what it was told",
+            log: String::from_utf8_lossy(&log).into_owned(),
+        })
+    }
+
     /// Such as `amqp://guest:guest@127.0.0.1:15672/%2f`.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
@@ -84,7 +111,11 @@ fn start(program: &Path, epmd: &Path, settings: &[&str]) -> Result<RabbitMq, Ser
         env: env(folder.path(), port, peer_port, epmd_port),
     };
     let ready = Ready { what: WHAT, text: "Server startup complete", within: WITHIN };
-    Ok(RabbitMq { server: Server::start(ready, &plan, folder)?, port, _epmd: epmd })
+    // Beside the script itself, wherever a link to that is.
+    let script = program.canonicalize().unwrap_or_else(|_| program.to_owned());
+    let ctl = script.with_file_name("rabbitmqctl");
+    let env = plan.env.clone();
+    Ok(RabbitMq { server: Server::start(ready, &plan, folder)?, port, ctl, env, _epmd: epmd })
 }
 
 fn env(folder: &Path, port: u16, peer_port: u16, epmd_port: u16) -> Vec<(&'static str, OsString)> {

@@ -88,10 +88,7 @@ impl HealthApi {
             degraded: reasons.iter().map(|reason| reason.part.clone()).collect(),
             reasons,
             neighbours: met
-                .map(|(part, other)| Neighbour {
-                    part: part.to_owned(),
-                    installation: other.to_string(),
-                })
+                .map(|(part, other)| Neighbour { part: part.to_owned(), installation: other })
                 .collect(),
         }))
     }

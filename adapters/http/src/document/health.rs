@@ -55,7 +55,7 @@ pub(crate) struct Reason {
 pub(crate) struct Neighbour {
     /// Where it was met: `cache`, `bus` or `tasks`.
     pub part: String,
-    /// Its id.
+    /// Its id; where it was met among the tasks, how that ends.
     pub installation: String,
 }
 

@@ -29,7 +29,7 @@ impl Visit for Words {
 
 impl Subscriber for Ear {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN && metadata.target().starts_with("daybook_rabbitmq")
+        *metadata.level() <= Level::WARN && metadata.target().starts_with("daybook_")
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

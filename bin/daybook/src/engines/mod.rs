@@ -19,8 +19,8 @@ use daybook_events::{Cache, Clock, Election, IdSource, TaskQueue};
 use daybook_redis::{Redis, RedisWitness};
 use tokio::sync::Notify;
 
-use crate::cli::CommonOptions;
-use crate::engines::queue::Queue;
+use crate::cli::{AmqpOptions, CommonOptions};
+use crate::engines::queue::{Queue, rabbit_settings};
 use crate::serve::CACHE_RELAY;
 use crate::startup::StartupError;
 use crate::system::{SystemClock, Uuids};
@@ -97,6 +97,18 @@ impl Engines {
     /// The record of tasks, which on its own is a queue as well.
     pub(crate) fn task_records(&self) -> DatabaseQueue {
         DatabaseQueue::new(self.database.clone(), Arc::clone(&self.clock))
+    }
+
+    /// The queue that is configured. `new_tasks` is woken when there is something on it.
+    pub(crate) fn queue(
+        &self,
+        options: &AmqpOptions,
+        tasks: u32,
+        new_tasks: &Arc<Notify>,
+    ) -> Result<Queue, StartupError> {
+        let settings = rabbit_settings(options, tasks, Some(self.identity.present()))?;
+        let (records, clock) = (self.task_records(), Arc::clone(&self.clock));
+        queue::queue(settings, records, clock, Arc::clone(new_tasks))
     }
 
     /// The queue as a worker gets it.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_application::{
-    EmailHandler, Mailer, RetryPolicy, TaskHandler, TextHandler, Worker, WorkerSettings,
+    EmailHandler, Mailer, PresentIdentity, RetryPolicy, TaskHandler, TextHandler, Worker,
+    WorkerSettings,
 };
 use daybook_database::DatabaseQueue;
 use daybook_events::{Clock, TaskKind, TaskQueue, TaskRecords};
@@ -48,6 +49,7 @@ impl Queue {
 pub(crate) fn rabbit_settings(
     options: &AmqpOptions,
     tasks: u32,
+    identity: Option<&PresentIdentity>,
 ) -> Result<Option<RabbitSettings>, StartupError> {
     let url = secret("AMQP_URL", options.amqp_url.as_deref(), options.amqp_url_file.as_deref())?;
     Ok(url.map(|url| RabbitSettings {
@@ -55,6 +57,7 @@ pub(crate) fn rabbit_settings(
         quorum: options.quorum_queues,
         // As many again wait at hand while those are done.
         prefetch: u16::try_from(tasks.saturating_mul(2)).unwrap_or(u16::MAX),
+        identity: identity.cloned(),
         believe_owners: options.amqp_owners,
         start_tries: options.amqp_tries.get(),
         start_pause: options.amqp_pause,
@@ -62,17 +65,17 @@ pub(crate) fn rabbit_settings(
     }))
 }
 
-/// The queue that these settings name. `new_tasks` is woken when there is something on it.
+/// The queue that these settings name, or the record itself.
 pub(crate) fn queue(
     settings: Option<RabbitSettings>,
-    records: Option<DatabaseQueue>,
+    records: DatabaseQueue,
     clock: Arc<dyn Clock>,
     new_tasks: Arc<Notify>,
-) -> Result<Option<Queue>, StartupError> {
-    let Some(settings) = settings else { return Ok(records.map(Queue::Database)) };
-    let records = records.map(|queue| Arc::new(queue) as Arc<dyn TaskRecords>);
-    let queue = RabbitQueue::new(&settings, records, clock, new_tasks)?;
-    Ok(Some(Queue::RabbitMq(Arc::new(queue))))
+) -> Result<Queue, StartupError> {
+    let Some(settings) = settings else { return Ok(Queue::Database(records)) };
+    let records: Arc<dyn TaskRecords> = Arc::new(records);
+    let queue = RabbitQueue::new(&settings, Some(records), clock, new_tasks)?;
+    Ok(Queue::RabbitMq(Arc::new(queue)))
 }
 
 /// The mail server; an empty setting is none.
