@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use daybook_accounts::{Account, AccountId, Email};
 use daybook_events::{
-    HolderId, StreamId, TaskId, TaskKind, TaskState, Timestamp, Topic, UniqueKey, UniqueTask,
+    HolderId, StreamId, TaskId, TaskKind, TaskState, Timestamp, Topic, UniqueName, UniqueTask,
     Version,
 };
 use daybook_orders::{Order, OrderId};
@@ -26,7 +26,7 @@ pub enum Key {
     /// Whether a task with this id was ever asked for.
     Asked(TaskId),
     /// The latest of a holder's tasks of a kind with a unique key.
-    UniqueTask(HolderId, TaskKind, UniqueKey),
+    UniqueTask(UniqueName),
     /// Whether an email address, in its comparable form, is registered.
     Email(Box<str>),
 }
@@ -74,9 +74,7 @@ pub(crate) struct TaskStanding {
 /// Where a dead task with a unique key stands among those of the same owner, kind and key.
 #[derive(Clone, Debug)]
 pub(crate) struct AmongEquals {
-    pub owner: HolderId,
-    pub kind: TaskKind,
-    pub key: UniqueKey,
+    pub name: UniqueName,
     pub latest: UniqueTask,
 }
 
@@ -84,7 +82,8 @@ impl AmongEquals {
     /// The number that comes after the latest.
     pub(crate) fn next(self) -> TaskNumber {
         let number = self.latest.number.saturating_add(1);
-        TaskNumber { owner: self.owner, kind: self.kind, key: self.key, number }
+        let UniqueName { owner, kind, key } = self.name;
+        TaskNumber { owner, kind, key, number }
     }
 }
 

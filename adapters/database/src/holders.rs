@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use daybook_accounts::{Email, FullName, Holder, HolderRepository, PasswordHash, RepositoryError};
 use daybook_events::{HolderId, Timestamp};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::Database;
 use crate::entities::holder;
 use crate::error::Fault;
+use crate::insert::padded;
 
 #[async_trait]
 impl HolderRepository for Database {
@@ -21,6 +22,18 @@ impl HolderRepository for Database {
         let query = holder::Entity::find().filter(holder::Column::EmailKey.eq(email.key()));
         let found = query.one(&self.readers).await.map_err(Fault::from)?;
         Ok(found.map(restore).transpose()?)
+    }
+
+    async fn registered(&self, keys: &[Box<str>]) -> Result<Vec<Box<str>>, RepositoryError> {
+        let keys = padded(keys.iter().map(|key| key.to_string()).collect());
+        let found: Result<Vec<String>, _> = holder::Entity::find()
+            .select_only()
+            .column(holder::Column::EmailKey)
+            .filter(holder::Column::EmailKey.is_in(keys))
+            .into_tuple()
+            .all(&self.readers)
+            .await;
+        Ok(found.map_err(Fault::from)?.into_iter().map(Into::into).collect())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use daybook_events::{
-    Doubled, HolderId, Overdue, Placed, QueueError, Task, TaskCursor, TaskId, TaskKind, TaskPage,
-    TaskRepository, TaskState, Timestamp, UniqueKey, UniqueTask,
+    Doubled, HolderId, Overdue, Placed, QueueError, Task, TaskCursor, TaskId, TaskPage,
+    TaskRepository, TaskState, Timestamp, UniqueName, UniqueTask,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, Func, LockType, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 use uuid::Uuid;
 
@@ -21,6 +21,9 @@ use crate::leasing::{is_abandoned, is_waiting};
 use crate::list::Newest;
 use crate::task_rows::{restore, restore_placed, restore_unique};
 
+/// How many names are looked up at a time: `SQLite` joins no more than 500 parts.
+const NAMES: usize = 64;
+
 #[async_trait]
 impl TaskRepository for Database {
     async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError> {
@@ -28,10 +31,12 @@ impl TaskRepository for Database {
         Ok(found.map(restore).transpose()?)
     }
 
+    async fn find_each(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError> {
+        Ok(self.tasks(ids).await?.into_iter().map(restore).collect::<Result<_, _>>()?)
+    }
+
     async fn find_all(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError> {
-        let ids = padded(ids.iter().map(|id| id.uuid()).collect());
-        let found = Entity::find().filter(Column::Id.is_in(ids)).all(&self.readers).await;
-        Ok(readable(found.map_err(Fault::from)?))
+        Ok(readable(self.tasks(ids).await?))
     }
 
     async fn overdue(&self, overdue: &Overdue, limit: u32) -> Result<Vec<Task>, QueueError> {
@@ -68,19 +73,17 @@ impl TaskRepository for Database {
 
     async fn find_unique(
         &self,
-        owner: HolderId,
-        kind: &TaskKind,
-        key: &UniqueKey,
-    ) -> Result<Option<UniqueTask>, QueueError> {
-        let found = Entity::find()
-            .filter(Column::UniqueKey.eq(key.as_str()))
-            .filter(Column::OwnerId.eq(owner.uuid()))
-            .filter(Column::Kind.eq(kind.as_str()))
-            .order_by_desc(Column::UniqueNumber)
-            .limit(1)
-            .one(&self.readers)
-            .await;
-        Ok(found.map_err(Fault::from)?.as_ref().map(restore_unique).transpose()?)
+        names: &[UniqueName],
+    ) -> Result<Vec<(UniqueName, UniqueTask)>, QueueError> {
+        let mut found = Vec::new();
+        for names in names.chunks(NAMES) {
+            let statement = latest(names, self.readers.get_database_backend());
+            let rows = Entity::find().from_raw_sql(statement).all(&self.readers).await;
+            for row in rows.map_err(Fault::from)? {
+                found.push(restore_unique(&row)?);
+            }
+        }
+        Ok(found)
     }
 
     async fn list(&self, page: &TaskPage) -> Result<Vec<Placed<Task>>, QueueError> {
@@ -118,6 +121,33 @@ impl TaskRepository for Database {
         });
         Ok(forgotten.await.map_err(Fault::from)?)
     }
+}
+
+impl Database {
+    async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Model>, Fault> {
+        let ids = padded(ids.iter().map(|id| id.uuid()).collect());
+        let found = Entity::find().filter(Column::Id.is_in(ids)).all(&self.readers).await;
+        found.map_err(Fault::from)
+    }
+}
+
+/// The last row of each name, which the index of the names has at hand. One statement reads one row for
+/// each, however many tasks had the name before.
+fn latest(names: &[UniqueName], backend: DatabaseBackend) -> Statement {
+    let names = padded(names.to_vec());
+    let last_of = |number: usize| {
+        let [key, owner, kind] = [1, 2, 3].map(|place| number * 3 + place);
+        format!(
+            "SELECT * FROM (SELECT * FROM tasks WHERE unique_key = ${key} AND owner_id = ${owner} \
+             AND kind = ${kind} ORDER BY unique_number DESC LIMIT 1) AS of_{number}"
+        )
+    };
+    let sql = (0..names.len()).map(last_of).collect::<Vec<_>>().join(" UNION ALL ");
+    let values = names.into_iter().flat_map(|UniqueName { owner, kind, key }| {
+        let (key, kind) = (key.as_str().to_owned(), kind.as_str().to_owned());
+        [Value::from(key), owner.uuid().into(), kind.into()]
+    });
+    Statement::from_sql_and_values(backend, sql, values)
 }
 
 /// Those of the tasks that can be read: the others are not to hold them up.

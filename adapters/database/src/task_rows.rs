@@ -2,7 +2,7 @@
 
 use daybook_events::{
     FailedAttempt, HolderId, Lease, Placed, Position, Priority, Task, TaskId, TaskState, Timestamp,
-    UniqueKey, UniqueTask, Version,
+    UniqueKey, UniqueName, UniqueTask, Version,
 };
 use serde_json::value::RawValue;
 
@@ -76,16 +76,25 @@ pub(crate) fn restore_history(stored: &str) -> Result<Vec<FailedAttempt>, Fault>
     serde_json::from_str(stored).map_err(Fault::corrupt)
 }
 
-pub(crate) fn restore_unique(row: &Model) -> Result<UniqueTask, Fault> {
+pub(crate) fn restore_unique(row: &Model) -> Result<(UniqueName, UniqueTask), Fault> {
     let (Some(number), Some(until)) = (row.unique_number, row.unique_until) else {
         return Err(Fault::corrupt("a unique task without a number"));
     };
-    Ok(UniqueTask {
+    let (Some(owner), Some(key)) = (row.owner_id, &row.unique_key) else {
+        return Err(Fault::corrupt("a unique task that is nobody's, or has no key"));
+    };
+    let name = UniqueName {
+        owner: HolderId::from_uuid(owner),
+        kind: row.kind.parse().map_err(Fault::corrupt)?,
+        key: UniqueKey::new(key).map_err(Fault::corrupt)?,
+    };
+    let task = UniqueTask {
         id: TaskId::from_uuid(row.id),
         version: Version::new(restored(row.version)?),
         state: TaskState::from_name(&row.state)
             .ok_or_else(|| Fault::corrupt("an unknown state of a task"))?,
         number: restored(number)?,
         until: Timestamp::from_micros(until),
-    })
+    };
+    Ok((name, task))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use daybook_accounts::{Account, AccountId, RepositoryError as AccountsError};
-use daybook_events::{JournalError, QueueError, Task, TaskId, TaskState, Topic};
+use daybook_events::{JournalError, QueueError, Task, TaskId, TaskState, Topic, UniqueName};
 use daybook_orders::{Order, OrderId, RepositoryError as OrdersError};
 
 use super::Ports;
@@ -22,14 +22,17 @@ pub(super) async fn load(
     states: &mut States,
 ) -> Result<Unreadable, CommandError> {
     let (mut accounts, mut orders, mut topics) = (Vec::new(), Vec::new(), Vec::new());
-    let mut asked = Vec::new();
+    let (mut asked, mut tasks) = (Vec::new(), Vec::new());
+    let (mut unique, mut emails) = (Vec::new(), Vec::new());
     for key in keys {
         match key {
             Key::Account(id) => accounts.push(*id),
             Key::Order(id) => orders.push(*id),
             Key::Topic(topic) => topics.push(topic.clone()),
             Key::Asked(id) => asked.push(*id),
-            Key::Task(_) | Key::UniqueTask(..) | Key::Email(_) => {}
+            Key::Task(id) => tasks.push(*id),
+            Key::UniqueTask(name) => unique.push(name.clone()),
+            Key::Email(email) => emails.push(email.clone()),
         }
     }
     let mut loading = Loading { states, unreadable: Unreadable::new() };
@@ -58,19 +61,19 @@ pub(super) async fn load(
         Ok(ids.into_iter().map(Key::Asked).zip(versions).collect())
     };
     loading.all(asked, find, |id| Key::Asked(*id)).await?;
-    // These are rare, and each needs a query of its own.
-    for key in keys {
-        let find = |keys: Vec<Key>| async move {
-            let mut found = Vec::new();
-            for key in keys {
-                found.extend(find_alone(ports, &key).await?.map(|state| (key, state)));
-            }
-            Ok(found)
-        };
-        if matches!(key, Key::Task(_) | Key::UniqueTask(..) | Key::Email(_)) {
-            loading.all(vec![key.clone()], find, Key::clone).await?;
-        }
-    }
+    let find = |ids: Vec<TaskId>| find_tasks(ports, ids);
+    loading.all(tasks, find, |id| Key::Task(*id)).await?;
+    let find = |names: Vec<UniqueName>| async move {
+        let found = ports.tasks.find_unique(&names).await?;
+        let keyed = |(name, task)| (Key::UniqueTask(name), State::UniqueTask(task));
+        Ok(found.into_iter().map(keyed).collect())
+    };
+    loading.all(unique, find, |name| Key::UniqueTask(name.clone())).await?;
+    let find = |emails: Vec<Box<str>>| async move {
+        let found = ports.holders.registered(&emails).await?;
+        Ok(found.into_iter().map(|email| (Key::Email(email), State::EmailTaken)).collect())
+    };
+    loading.all(emails, find, |email| Key::Email(email.clone())).await?;
     Ok(loading.unreadable)
 }
 
@@ -116,39 +119,38 @@ impl Loading<'_> {
     }
 }
 
-async fn find_alone(ports: &Ports, key: &Key) -> Result<Option<State>, CommandError> {
-    Ok(match key {
-        Key::Task(id) => match ports.tasks.find(*id).await? {
-            Some(task) => Some(State::Task(TaskStanding {
-                owner: task.owner,
-                mail_to: EmailHandler::recipient(&task.kind, &task.payload),
-                kind: task.kind.clone(),
-                run_at: task.run_at,
-                state: task.state,
-                version: task.version,
-                among_equals: among_equals(ports, &task).await?,
-            })),
-            None => None,
-        },
-        Key::UniqueTask(owner, kind, unique) => {
-            ports.tasks.find_unique(*owner, kind, unique).await?.map(State::UniqueTask)
-        }
-        Key::Email(text) => match text.parse() {
-            Ok(email) => ports.holders.find_by_email(&email).await?.map(|_| State::EmailTaken),
-            Err(_) => None,
-        },
-        Key::Account(_) | Key::Order(_) | Key::Topic(_) | Key::Asked(_) => None,
-    })
+async fn find_tasks(ports: &Ports, ids: Vec<TaskId>) -> Result<Vec<(Key, State)>, CommandError> {
+    let found = ports.tasks.find_each(&ids).await?;
+    let names: Vec<_> = found.iter().filter_map(name_of_dead).collect();
+    let latest: HashMap<_, _> = match &*names {
+        [] => HashMap::new(),
+        names => ports.tasks.find_unique(names).await?.into_iter().collect(),
+    };
+    let keyed = |task: Task| {
+        let among_equals = name_of_dead(&task).and_then(|name| {
+            let latest = *latest.get(&name)?;
+            Some(AmongEquals { name, latest })
+        });
+        let standing = TaskStanding {
+            owner: task.owner,
+            mail_to: EmailHandler::recipient(&task.kind, &task.payload),
+            kind: task.kind,
+            run_at: task.run_at,
+            state: task.state,
+            version: task.version,
+            among_equals,
+        };
+        (Key::Task(task.id), State::Task(standing))
+    };
+    Ok(found.into_iter().map(keyed).collect())
 }
 
-/// Asked of a dead task: any other is not put back.
-async fn among_equals(ports: &Ports, task: &Task) -> Result<Option<AmongEquals>, CommandError> {
+/// Asked of a dead task: any other is not put back beside its equals.
+fn name_of_dead(task: &Task) -> Option<UniqueName> {
     let (Some(owner), Some(key), TaskState::Dead) = (task.owner, &task.unique, task.state) else {
-        return Ok(None);
+        return None;
     };
-    let latest = ports.tasks.find_unique(owner, &task.kind, key).await?;
-    let (kind, key) = (task.kind.clone(), key.clone());
-    Ok(latest.map(|latest| AmongEquals { owner, kind, key, latest }))
+    Some(UniqueName { owner, kind: task.kind.clone(), key: key.clone() })
 }
 
 impl From<JournalError> for CommandError {

@@ -6,7 +6,7 @@ use daybook_accounts::{Account, Holder};
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
     NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRequested, TaskRetried,
-    TaskState, Timestamp, UniqueTask, Version,
+    TaskState, Timestamp, UniqueName, UniqueTask, Version,
 };
 use daybook_money::{Currency, MoneyError};
 use daybook_orders::{Order, OrderEvent};
@@ -101,8 +101,9 @@ impl Stage<'_> {
                         number: unique.number,
                         until: unique.until,
                     };
-                    let key = Key::UniqueTask(owner, task.kind.clone(), unique.key.clone());
-                    self.set(key, State::UniqueTask(latest));
+                    let (kind, key) = (task.kind.clone(), unique.key.clone());
+                    let name = UniqueName { owner, kind, key };
+                    self.set(Key::UniqueTask(name), State::UniqueTask(latest));
                 }
                 self.staged.rows.push(Row::Task(task));
                 self.staged.has_tasks = true;

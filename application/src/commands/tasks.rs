@@ -6,7 +6,7 @@ use std::time::Duration;
 use daybook_accounts::Email;
 use daybook_events::{
     EntryId, HolderId, NewTask, Origin, Priority, TaskId, TaskKind, TaskState, Timestamp, Unique,
-    UniqueKey,
+    UniqueKey, UniqueName,
 };
 use serde_json::value::RawValue;
 
@@ -69,7 +69,11 @@ impl Commands {
             origin: Origin::Recorded,
         };
         let unique = unique.map(|unique| Numbering {
-            key: Key::UniqueTask(caller.holder_id, task.kind.clone(), unique.key.clone()),
+            key: Key::UniqueTask(UniqueName {
+                owner: caller.holder_id,
+                kind: task.kind.clone(),
+                key: unique.key.clone(),
+            }),
             until: now.plus(unique.time),
             unique: unique.key,
         });

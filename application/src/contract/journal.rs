@@ -1,12 +1,13 @@
 //! What every journal promises.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use daybook_accounts::{AccountRepository, HolderRepository};
 use daybook_events::{
     Entry, EntryId, EntryOutcome, EventData, EventFilter, Journal, NewTask, Origin, Position,
     Priority, Room, TaskId, TaskKind, TaskQueue, TaskRepository, TaskState, Timestamp, Unique,
-    UniqueKey, UniqueTask, Version,
+    UniqueKey, UniqueName, UniqueTask, Version,
 };
 use uuid::Uuid;
 
@@ -294,6 +295,11 @@ pub async fn an_email_is_registered_once(
     assert_eq!(append(journal, &[later]).await, [EntryOutcome::Conflict]);
     let found = holders.find_by_email(&"aDa@example.com".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((found.id, found.email.as_str()), (ada.id, "Ada@example.com"));
+    let keys = ["bob@example.com", "eve@example.com", "ada@example.com"].map(Into::into);
+    let mut registered = holders.registered(&keys).await.unwrap();
+    registered.sort_unstable();
+    assert_eq!(registered, ["ada@example.com".into(), "bob@example.com".into()]);
+    assert!(holders.registered(&[]).await.unwrap().is_empty());
     assert!(holders.find(holder(4)).await.unwrap().is_none());
 }
 
@@ -478,15 +484,20 @@ pub async fn a_unique_task_is_numbered_once(
 ) {
     let key = UniqueKey::new("digest").unwrap();
     let text = TaskKind::text();
-    let find = |owner| tasks.find_unique(owner, &text, &key);
-    assert_eq!(find(holder(1)).await.unwrap(), None);
+    let named = |owner| UniqueName { owner: holder(owner), kind: text.clone(), key: key.clone() };
+    let find = async |owner| {
+        let found = tasks.find_unique(&[named(owner)]).await?;
+        assert!(found.iter().all(|(name, _)| *name == named(owner)));
+        Ok::<_, daybook_events::QueueError>(found.first().map(|(_, task)| *task))
+    };
+    assert_eq!(find(1).await.unwrap(), None);
     let batch = [numbered(1, 1), event_on("between", 0), numbered(2, 1)];
     let outcomes = append(journal, &batch).await;
     assert_eq!(outcomes, [committed(1), committed(2), EntryOutcome::Conflict]);
     let batch = [numbered(3, 1), event_on("after", 0)];
     assert_eq!(append(journal, &batch).await, [EntryOutcome::Conflict, committed(3)]);
     assert_eq!(append(journal, &[numbered(4, 2)]).await, [committed(4)]);
-    let latest = find(holder(1)).await.unwrap().unwrap();
+    let latest = find(1).await.unwrap().unwrap();
     let expected = UniqueTask {
         id: TaskId::from_uuid(Uuid::from_u128(4)),
         version: Version::new(1),
@@ -495,7 +506,7 @@ pub async fn a_unique_task_is_numbered_once(
         until: Timestamp::from_micros(99),
     };
     assert_eq!(latest, expected);
-    assert_eq!(find(holder(2)).await.unwrap(), None);
+    assert_eq!(find(2).await.unwrap(), None);
     // Who puts one back gives it a number of its own as well.
     let again = |number| {
         let mut entry = event_on("task-1", 1);
@@ -509,7 +520,7 @@ pub async fn a_unique_task_is_numbered_once(
     assert_eq!(append(journal, &batch).await, [committed(5), EntryOutcome::Conflict]);
     let batch = [again(4), numbered(8, 4)];
     assert_eq!(append(journal, &batch).await, [committed(6), EntryOutcome::Conflict]);
-    let latest = find(holder(1)).await.unwrap().unwrap();
+    let latest = find(1).await.unwrap().unwrap();
     assert_eq!((latest.id.uuid().as_u128(), latest.number), (1, 4));
     // Another's, and one of another kind, have numbers of their own.
     let mut others = [numbered(5, 1), numbered(6, 1)];
@@ -520,6 +531,15 @@ pub async fn a_unique_task_is_numbered_once(
         other.kind = TaskKind::SEND_EMAIL.parse().unwrap();
     }
     assert_eq!(append(journal, &others).await, [committed(7), committed(8)]);
+    // All of them together, and a crowd that is not there.
+    let mail = UniqueName { kind: TaskKind::SEND_EMAIL.parse().unwrap(), ..named(1) };
+    let nobody = (0..200).map(|n| named(1_000 + n));
+    let names: Vec<_> = nobody.chain([named(1), mail.clone(), named(2), named(1)]).collect();
+    let found: HashMap<_, _> = tasks.find_unique(&names).await.unwrap().into_iter().collect();
+    assert_eq!(found.len(), 3);
+    let numbers = [named(1), mail, named(2)].map(|name| found[&name].number);
+    assert_eq!(numbers, [4, 1, 1]);
+    assert!(tasks.find_unique(&[]).await.unwrap().is_empty());
 }
 
 /// Of appenders that take the same number at once, one gets it.

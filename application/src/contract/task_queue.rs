@@ -306,6 +306,10 @@ pub async fn tasks_are_listed_and_done_ones_forgotten(
         tasks.find_all(&ids).await.unwrap().iter().map(|task| task.id.uuid().as_u128()).collect();
     found.sort_unstable();
     assert_eq!(found, [1, 3]);
+    let mut each: Vec<_> =
+        tasks.find_each(&ids).await.unwrap().iter().map(|task| task.id.uuid().as_u128()).collect();
+    each.sort_unstable();
+    assert_eq!(each, [1, 3]);
     let (before, after) = (Timestamp::from_micros(0), time.now().plus(Duration::from_secs(1)));
     assert_eq!(tasks.forget_done(before, 9).await.unwrap(), 0);
     assert_eq!(tasks.forget_done(after, 9).await.unwrap(), 1);

@@ -46,7 +46,7 @@ pub use task::{
 pub use task_attempt::FailedAttempt;
 pub use text::{InvalidLine, Line, check_line, is_control, is_ignorable, turns_direction};
 pub use timestamp::{InvalidTimestamp, Timestamp};
-pub use unique::{InvalidUniqueKey, Unique, UniqueKey, UniqueTask};
+pub use unique::{InvalidUniqueKey, Unique, UniqueKey, UniqueName, UniqueTask};
 
 #[doc(hidden)]
 pub use serde_json;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{TaskId, TaskState, Timestamp, Version};
+use crate::{HolderId, TaskId, TaskKind, TaskState, Timestamp, Version};
 
 /// What makes a task unique among its owner's tasks of a kind: 1 to 200 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,17 @@ pub struct Unique {
     pub number: u64,
     /// Until then, there is no other, even if this one is finished before.
     pub until: Timestamp,
+}
+
+/// What a unique key is unique among: its holder's tasks of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UniqueName {
+    /// Whose tasks.
+    pub owner: HolderId,
+    /// Of which kind.
+    pub kind: TaskKind,
+    /// The key.
+    pub key: UniqueKey,
 }
 
 /// The latest task with a unique key, as far as it says whether there may be another.

@@ -3,6 +3,7 @@
 
 mod histories;
 mod keys;
+mod loading;
 mod other_processes;
 mod told;
 mod unknown_outcomes;

@@ -23,4 +23,11 @@ pub trait HolderRepository: Send + Sync {
     /// # Errors
     /// [`RepositoryError`].
     async fn find_by_email(&self, email: &Email) -> Result<Option<Holder>, RepositoryError>;
+
+    /// Those of these addresses, in the form in which they are compared ([`Email::key`]), that are
+    /// registered, in no particular order.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    async fn registered(&self, keys: &[Box<str>]) -> Result<Vec<Box<str>>, RepositoryError>;
 }

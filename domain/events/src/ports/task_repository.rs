@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    HolderId, Placed, Position, QueueError, Task, TaskId, TaskKind, TaskState, Timestamp,
-    UniqueKey, UniqueTask,
+    HolderId, Placed, Position, QueueError, Task, TaskId, TaskState, Timestamp, UniqueName,
+    UniqueTask,
 };
 
 /// Finds tasks.
@@ -17,8 +17,14 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn find(&self, id: TaskId) -> Result<Option<Task>, QueueError>;
 
-    /// Those of these tasks that are known, in no particular order. What can't be read is left out: it is
-    /// not to hold the others up.
+    /// Those of these tasks that are known, in no particular order.
+    ///
+    /// # Errors
+    /// [`QueueError`]; [`QueueError::Corrupt`] where one of them can't be read.
+    async fn find_each(&self, ids: &[TaskId]) -> Result<Vec<Task>, QueueError>;
+
+    /// As [`TaskRepository::find_each`], and what can't be read is left out: it is not to hold the others
+    /// up.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -44,16 +50,14 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn note_put_back(&self, ids: &[TaskId], at: Timestamp) -> Result<(), QueueError>;
 
-    /// The latest of this holder's tasks of a kind that have this unique key.
+    /// The latest task of each of these names, where there is one, in no particular order.
     ///
     /// # Errors
-    /// [`QueueError`].
+    /// [`QueueError`]; [`QueueError::Corrupt`] where one of them can't be read.
     async fn find_unique(
         &self,
-        owner: HolderId,
-        kind: &TaskKind,
-        key: &UniqueKey,
-    ) -> Result<Option<UniqueTask>, QueueError>;
+        names: &[UniqueName],
+    ) -> Result<Vec<(UniqueName, UniqueTask)>, QueueError>;
 
     /// A page of tasks, newest first: by the positions of the events that asked for them. One that
     /// no event asked for stands where the log ended when it was recorded.
