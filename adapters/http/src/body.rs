@@ -15,9 +15,9 @@ use serde_json::value::RawValue;
 
 use crate::problem::{Kind, Problem};
 
-/// The largest body there may be: 100 lines of 200 characters have room in it, and a message of
-/// 32 768 bytes, with every character escaped (12 bytes for one outside the basic plane).
-const MOST_BYTES: usize = 320 * 1024;
+/// The largest body there may be: 100 lines of 200 characters have room in it, and 32 768 characters of
+/// a message, with every character escaped (12 bytes for one outside the basic plane).
+const MOST_BYTES: usize = 400 * 1024;
 /// How deep the values of a body may be nested: past that, common clients can't read them again.
 const DEEPEST: usize = 64;
 /// How long a body may take to arrive.
@@ -102,8 +102,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let detail = format!("the body is nested more than {DEEPEST} levels deep");
         return Err(Problem::with_detail(Kind::InvalidBody, detail));
     }
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::with_detail(Kind::InvalidBody, explain(&error)))
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| explain(&error.path().to_string(), error.inner()))
+        .and_then(|value| json.end().map(|()| value).map_err(|error| explain("", &error)));
+    read.map_err(|detail| Problem::with_detail(Kind::InvalidBody, detail))
 }
 
 fn is_deeper_than(most: usize, json: &[u8]) -> bool {
@@ -124,8 +127,9 @@ fn is_deeper_than(most: usize, json: &[u8]) -> bool {
     false
 }
 
-/// What is wrong with a body, without repeating any value of it: one may be a password.
-fn explain(error: &serde_json::Error) -> String {
+/// What is wrong with a body at the field of this path, without repeating any value of it: one may be a
+/// password.
+fn explain(path: &str, error: &serde_json::Error) -> String {
     let place = format!("line {} column {}", error.line(), error.column());
     if !error.is_data() {
         return format!("the body is not JSON: see {place}");
@@ -140,9 +144,29 @@ fn explain(error: &serde_json::Error) -> String {
             let field: String = field.chars().take(64).collect();
             format!("{what}`{field}`: see {place}")
         }
+        // What is read in two steps has said it already.
+        _ if text.starts_with(IN_A_LIST) => without_place(&text).to_owned(),
+        // What the readers of our own scalars say.
+        _ if text.starts_with("must be ") && is_path(path) => {
+            format!("`{path}` {}", without_place(&text))
+        }
+        _ if is_path(path) => format!("`{path}` has the wrong type: see {place}"),
         _ => format!("a value has the wrong type: see {place}"),
     }
 }
+
+fn without_place(text: &str) -> &str {
+    text.split(" at line ").next().unwrap_or(text)
+}
+
+/// Whether it names a field of ours: names of unknown ones are the caller's.
+fn is_path(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
+    !matches!(path, "" | ".") && path.len() <= 64 && path.bytes().all(plain)
+}
+
+/// How faults of the items of a list begin.
+const IN_A_LIST: &str = "in the list, ";
 
 /// Reads a field that may be left out, and is no null where it is given.
 pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -160,14 +184,21 @@ where
     T: DeserializeOwned,
 {
     let items = Vec::<Box<RawValue>>::deserialize(deserializer)?;
-    let read = |item: Box<RawValue>| {
-        if item.get().starts_with('{') {
-            serde_json::from_str(item.get()).map_err(de::Error::custom)
-        } else {
-            Err(de::Error::custom("invalid type: every item is an object"))
+    let read = |(number, item): (usize, Box<RawValue>)| {
+        let refused = |what: &str| {
+            de::Error::custom(format_args!("{IN_A_LIST}item {}: {what}", number.saturating_add(1)))
+        };
+        if !item.get().starts_with('{') {
+            return Err(refused("it is not an object"));
         }
+        let mut json = serde_json::Deserializer::from_str(item.get());
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let said = explain(&error.path().to_string(), error.inner());
+            // The place is counted from the beginning of the item, which the caller does not see.
+            refused(said.split(": see line").next().unwrap_or(&said))
+        })
     };
-    items.into_iter().map(read).collect()
+    items.into_iter().enumerate().map(read).collect()
 }
 
 #[cfg(test)]
@@ -183,10 +214,13 @@ mod tests {
 
     #[test]
     fn faults_are_explained_without_the_values() {
-        let fault = |body: &str| explain(&serde_json::from_str::<Login>(body).unwrap_err());
+        let fault = |body: &str| {
+            let problem = parse::<Login>(body.as_bytes()).unwrap_err();
+            problem.detail().to_owned()
+        };
         assert_eq!(
             fault("{\"password\":12345678}"),
-            "a value has the wrong type: see line 1 column 20"
+            "`password` has the wrong type: see line 1 column 20"
         );
         assert_eq!(fault("{\"passwort\":1}"), "unknown field `passwort`: see line 1 column 11");
         assert_eq!(fault("{}"), "missing field `password`: see line 1 column 2");

@@ -319,7 +319,7 @@ fn meta(status: u16) -> MetaResponse {
         404 => ("It is not there, or not yours", vec![]),
         408 => ("The body took too long to arrive", vec![]),
         409 => ("A rule refuses in the present state", vec![]),
-        413 => ("The body is larger than 320 KiB", vec![]),
+        413 => ("The body is larger than 400 KiB", vec![]),
         415 => ("The body is not `application/json`", vec![]),
         422 => ("The idempotency key was used for another request", vec![]),
         429 => ("Too many requests", vec![header("Retry-After", "Seconds to wait")]),

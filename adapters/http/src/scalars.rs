@@ -151,7 +151,7 @@ impl<'de> Deserialize<'de> for AmountText {
                 .map(|text| Self(Amount::Text(text)))
                 .map_err(de::Error::custom),
             Some(b'-' | b'0'..=b'9') => Ok(Self(Amount::JsonNumber(text.to_owned()))),
-            _ => Err(de::Error::custom("invalid type: an amount is a string or a number")),
+            _ => Err(de::Error::custom("must be a decimal number, in a string or as a number")),
         }
     }
 }

@@ -200,7 +200,8 @@ fn read_task(task: NewTask) -> Result<TaskRequest, Problem> {
 
 fn read_unique(key: Option<&str>, time: Option<&str>) -> Result<Option<UniqueRequest>, Problem> {
     let time = time.map(humantime::parse_duration).transpose();
-    let time = time.map_err(|error| Problem::field("unique_for", error))?.unwrap_or_default();
+    let unreadable = |_| Problem::field("unique_for", "must be a duration, such as 10m or 1h 30m");
+    let time = time.map_err(unreadable)?.unwrap_or_default();
     if time > LONGEST_UNIQUE {
         return Err(Problem::field("unique_for", "is more than 366 days"));
     }

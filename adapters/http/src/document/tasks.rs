@@ -44,7 +44,7 @@ pub(crate) struct NewTask {
 /// How urgent a task is: of ten tasks a worker looks for eight among the urgent first, for one among
 /// the normal and for one among the low.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, Enum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 #[oai(rename_all = "lowercase")]
 pub(crate) enum TaskPriority {
     /// Before all others.
@@ -62,6 +62,17 @@ impl From<daybook_events::Priority> for TaskPriority {
             daybook_events::Priority::Normal => Self::Normal,
             daybook_events::Priority::Low => Self::Low,
         }
+    }
+}
+
+/// From its name alone: a derived reader would take an object with that name as well.
+impl TryFrom<String> for TaskPriority {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        daybook_events::Priority::from_name(&name)
+            .map(Into::into)
+            .ok_or("must be high, normal or low")
     }
 }
 

@@ -29,6 +29,8 @@ mod fresh_reads;
 mod known_programs;
 #[path = "../black_box/known_routes.rs"]
 mod known_routes;
+#[path = "../black_box/largest_bodies.rs"]
+mod largest_bodies;
 mod lost_waits;
 #[path = "../black_box/mail_policy.rs"]
 mod mail_policy;
@@ -41,6 +43,8 @@ mod operators;
 mod others;
 #[path = "../black_box/others_things.rs"]
 mod others_things;
+#[path = "../black_box/parameters.rs"]
+mod parameters;
 #[path = "../black_box/quiet_log.rs"]
 mod quiet_log;
 mod readiness;
@@ -49,6 +53,8 @@ mod rebuild;
 mod rebuild_live;
 #[path = "../black_box/repeated_requests.rs"]
 mod repeated_requests;
+#[path = "../black_box/same_meaning.rs"]
+mod same_meaning;
 #[path = "../black_box/schedules.rs"]
 mod schedules;
 mod startup_faults;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use ureq::http::{Request, request};
+use ureq::http::{HeaderValue, Request, request};
 use ureq::{Agent, SendBody};
 
 use super::{PATIENCE, Reply, Sse};
@@ -185,6 +185,12 @@ impl Ask<'_> {
     /// With this header.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.head = self.head.header(name, value);
+        self
+    }
+
+    /// With a header of these bytes.
+    pub(crate) fn raw_header(mut self, name: &str, value: &[u8]) -> Self {
+        self.head = self.head.header(name, HeaderValue::from_bytes(value).unwrap());
         self
     }
 

@@ -1,6 +1,7 @@
 //! Processes to test, and clients to test them with.
 
 mod client;
+mod document;
 mod mail;
 mod process;
 mod reply;
@@ -11,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Body, Client};
+pub(crate) use document::{Operation, Parameter, operations};
 pub(crate) use mail::{Hold, MailServer};
 pub(crate) use process::{Ended, Folder, Process, Server};
 pub(crate) use reply::Reply;
