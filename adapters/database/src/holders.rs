@@ -25,7 +25,7 @@ impl HolderRepository for Database {
     }
 
     async fn registered(&self, keys: &[Box<str>]) -> Result<Vec<Box<str>>, RepositoryError> {
-        let keys = padded(keys.iter().map(|key| key.to_string()).collect());
+        let keys = padded(keys.iter().map(ToString::to_string).collect());
         let found: Result<Vec<String>, _> = holder::Entity::find()
             .select_only()
             .column(holder::Column::EmailKey)

@@ -534,8 +534,8 @@ pub async fn a_unique_task_is_numbered_once(
     // All of them together, and a crowd that is not there.
     let mail = UniqueName { kind: TaskKind::SEND_EMAIL.parse().unwrap(), ..named(1) };
     let nobody = (0..200).map(|n| named(1_000 + n));
-    let names: Vec<_> = nobody.chain([named(1), mail.clone(), named(2), named(1)]).collect();
-    let found: HashMap<_, _> = tasks.find_unique(&names).await.unwrap().into_iter().collect();
+    let all: Vec<_> = nobody.chain([named(1), mail.clone(), named(2), named(1)]).collect();
+    let found: HashMap<_, _> = tasks.find_unique(&all).await.unwrap().into_iter().collect();
     assert_eq!(found.len(), 3);
     let numbers = [named(1), mail, named(2)].map(|name| found[&name].number);
     assert_eq!(numbers, [4, 1, 1]);

@@ -56,14 +56,15 @@ async fn tasks_unique_keys_and_addresses_of_a_batch_take_one_query_each_kind() {
 #[tokio::test]
 async fn one_that_can_not_be_read_is_told_alone() {
     let mut tasks = MockTaskRepository::new();
-    tasks.expect_find_each().returning(|ids| match ids.contains(&task(5)) {
-        true => Err(QueueError::Corrupt("a row".to_owned())),
-        false => Ok(Vec::new()),
-    });
-    tasks.expect_find_unique().returning(|names| match names.contains(&name(6)) {
-        true => Err(QueueError::Corrupt("a row".to_owned())),
-        false => Ok(Vec::new()),
-    });
+    let unless = |bad| {
+        if bad { Err(QueueError::Corrupt("a row".to_owned())) } else { Ok(()) }
+    };
+    tasks
+        .expect_find_each()
+        .returning(move |ids| unless(ids.contains(&task(5))).map(|()| Vec::new()));
+    tasks
+        .expect_find_unique()
+        .returning(move |names| unless(names.contains(&name(6))).map(|()| Vec::new()));
     let keys: Vec<_> =
         (0..9).flat_map(|n| [Key::Task(task(n)), Key::UniqueTask(name(n))]).collect();
     let ports = ports(tasks, MockHolderRepository::new());

@@ -9,7 +9,7 @@ use crate::support::{Body, Client, Folder, Reply, Server, operations};
 struct Scene {
     client: Client,
     names: Vec<(&'static str, String)>,
-    _server: Server,
+    server: Server,
     _folder: Folder,
 }
 
@@ -34,7 +34,7 @@ impl Scene {
             ("{task}", task()),
             ("{late}", task()),
         ];
-        Self { client, names, _server: server, _folder: folder }
+        Self { client, names, server, _folder: folder }
     }
 
     fn fill(&self, text: &str) -> String {
@@ -207,7 +207,7 @@ fn what_can_never_be_right_is_not_remembered_and_what_is_refused_is() {
 #[test]
 fn two_strangers_with_one_key_are_two_requests() {
     let scene = Scene::set();
-    let nobody = scene._server.client();
+    let nobody = scene.server.client();
     let register = |email: &str| {
         let body = serde_json::json!({ "email": email, "password": "12345678" });
         nobody.ask("POST", "/register").key("1").json(&body).send().expect(201)
