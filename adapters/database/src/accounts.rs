@@ -19,6 +19,7 @@ use crate::Database;
 use crate::entities::{account, event, posting};
 use crate::error::Fault;
 use crate::insert::padded;
+use crate::list::Readable;
 
 #[async_trait]
 impl AccountRepository for Database {
@@ -30,8 +31,15 @@ impl AccountRepository for Database {
     }
 
     async fn list(&self, page: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError> {
-        let found = listed(page)?.all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.iter().map(restore_placed).collect::<Result<_, _>>()?)
+        let (mut page, mut readable) = (page.clone(), Readable::new(page.limit));
+        loop {
+            let rows = listed(&page)?.all(&self.readers).await.map_err(Fault::from)?;
+            let last = rows.last().map(|row| restored(row.position)).transpose()?;
+            page.after = last.map(Position::new);
+            if readable.take(rows, |row| restore_placed(&row))? {
+                return Ok(readable.into_page());
+            }
+        }
     }
 
     async fn statement(

@@ -15,7 +15,7 @@ use crate::insert::padded;
 use crate::task_rows::{attempts, leased, priority_number, restore_history, stored_history};
 
 /// What the history says of an attempt that nobody ended.
-const LOST: &str = "the worker was not heard of any more";
+const LOST: &str = "lease expired";
 
 /// Leases what there is room for: first what was abandoned, then what waits, by turns of the
 /// priorities from `first_turn` on, in that order. What can't be read is dead, and stands in no

@@ -3,6 +3,47 @@
 use sea_orm::{DatabaseBackend, Statement, Value};
 use uuid::Uuid;
 
+use crate::error::Fault;
+
+/// A page that is put together of what can be read: a row that can't be hides no other.
+pub(crate) struct Readable<T> {
+    limit: usize,
+    found: Vec<T>,
+}
+
+impl<T> Readable<T> {
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), found: Vec::new() }
+    }
+
+    /// Takes the rows that come next; answers whether the page is complete, or these were the last.
+    ///
+    /// # Errors
+    /// Any but that a row can't be read.
+    pub(crate) fn take<M>(
+        &mut self,
+        rows: Vec<M>,
+        restore: impl Fn(M) -> Result<T, Fault>,
+    ) -> Result<bool, Fault> {
+        let are_last = rows.len() < self.limit;
+        for row in rows {
+            match restore(row) {
+                Ok(thing) if self.found.len() < self.limit => self.found.push(thing),
+                Ok(_) => {}
+                Err(Fault::Corrupt(reason)) => {
+                    tracing::error!(reason, "a row can't be read; it is left out of a list");
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(are_last || self.found.len() >= self.limit)
+    }
+
+    pub(crate) fn into_page(self) -> Vec<T> {
+        self.found
+    }
+}
+
 /// Which page of a table.
 pub(crate) struct Newest<'a> {
     pub table: &'a str,

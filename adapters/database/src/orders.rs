@@ -14,7 +14,7 @@ use crate::accounts::{restored, stored};
 use crate::entities::order;
 use crate::error::Fault;
 use crate::insert::padded;
-use crate::list::Newest;
+use crate::list::{Newest, Readable};
 
 #[async_trait]
 impl OrderRepository for Database {
@@ -26,9 +26,17 @@ impl OrderRepository for Database {
     }
 
     async fn list(&self, page: &OrderPage) -> Result<Vec<Placed<Order>>, RepositoryError> {
-        let statement = listed(page, self.readers.get_database_backend())?;
-        let found = order::Entity::find().from_raw_sql(statement).all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore_placed).collect::<Result<_, _>>()?)
+        let (mut page, mut readable) = (page.clone(), Readable::new(page.limit));
+        loop {
+            let statement = listed(&page, self.readers.get_database_backend())?;
+            let rows = order::Entity::find().from_raw_sql(statement).all(&self.readers).await;
+            let rows = rows.map_err(Fault::from)?;
+            let last = rows.last().map(|row| restored(row.position)).transpose()?;
+            page.before = last.map(Position::new);
+            if readable.take(rows, restore_placed)? {
+                return Ok(readable.into_page());
+            }
+        }
     }
 }
 

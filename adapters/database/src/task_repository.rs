@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use daybook_events::{
-    Doubled, HolderId, Overdue, Placed, QueueError, Task, TaskCursor, TaskId, TaskPage,
+    Doubled, HolderId, Overdue, Placed, Position, QueueError, Task, TaskCursor, TaskId, TaskPage,
     TaskRepository, TaskState, Timestamp, UniqueName, UniqueTask,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, Func, LockType, SimpleExpr};
@@ -13,12 +13,12 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::Database;
-use crate::accounts::stored;
+use crate::accounts::{restored, stored};
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
 use crate::leasing::{is_abandoned, is_waiting};
-use crate::list::Newest;
+use crate::list::{Newest, Readable};
 use crate::task_rows::{restore, restore_placed, restore_unique};
 
 /// How many names are looked up at a time: `SQLite` joins no more than 500 parts.
@@ -87,9 +87,16 @@ impl TaskRepository for Database {
     }
 
     async fn list(&self, page: &TaskPage) -> Result<Vec<Placed<Task>>, QueueError> {
-        let statement = listed(page, self.readers.get_database_backend())?;
-        let found = Entity::find().from_raw_sql(statement).all(&self.readers).await;
-        Ok(found.map_err(Fault::from)?.into_iter().map(restore_placed).collect::<Result<_, _>>()?)
+        let (mut page, mut readable) = (page.clone(), Readable::new(page.limit));
+        loop {
+            let statement = listed(&page, self.readers.get_database_backend())?;
+            let rows = Entity::find().from_raw_sql(statement).all(&self.readers).await;
+            let rows = rows.map_err(Fault::from)?;
+            page.after = rows.last().map(cursor).transpose()?;
+            if readable.take(rows, restore_placed)? {
+                return Ok(readable.into_page());
+            }
+        }
     }
 
     async fn forget_done(&self, before: Timestamp, limit: u32) -> Result<u64, QueueError> {
@@ -148,6 +155,11 @@ fn latest(names: &[UniqueName], backend: DatabaseBackend) -> Statement {
         [Value::from(key), owner.uuid().into(), kind.into()]
     });
     Statement::from_sql_and_values(backend, sql, values)
+}
+
+fn cursor(row: &Model) -> Result<TaskCursor, Fault> {
+    let position = Position::new(restored(row.position)?);
+    Ok(TaskCursor { position, id: TaskId::from_uuid(row.id) })
 }
 
 /// Those of the tasks that can be read: the others are not to hold them up.

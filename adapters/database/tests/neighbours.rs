@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_accounts::AccountId;
+use daybook_accounts::{AccountId, AccountPage, AccountRepository};
 use daybook_application::contract::sample::{event_on, holder, keyed, opening};
 use daybook_application::contract::task_queue::{ManualClock, TestTime};
 use daybook_application::{
@@ -21,7 +21,7 @@ use daybook_database::{
 };
 use daybook_events::{
     EntryId, EntryOutcome, EventFilter, HolderId, IdSource, Journal, NewTask, Position, Priority,
-    Room, TaskId, TaskKind, TaskQueue, Timestamp,
+    Room, TaskId, TaskKind, TaskPage, TaskQueue, TaskRepository, Timestamp,
 };
 use daybook_money::Amount;
 use sea_orm::ConnectionTrait;
@@ -263,12 +263,55 @@ async fn only_who_needs_it_fails(own: &Own) {
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|o| o.result.is_ok())));
 }
 
-/// A task whose row can't be read is dead, and stands in no other's way.
-async fn a_bad_task_stops_no_other(own: &Own) {
-    let clock = Arc::new(ManualClock::default());
-    let queue = DatabaseQueue::new(own.database.clone(), clock.clone());
-    let damages = ["kind = ''", "payload = '{'", "history = 'x'", "attempts = -1"];
-    let task = |number: usize| NewTask {
+/// A list has what can be read, in full pages: one row that can't be hides no other.
+async fn a_bad_row_hides_no_other(own: &Own) {
+    for number in 1..=9 {
+        own.database.append(&[opening(number, holder(1), "10").1]).await.unwrap();
+    }
+    let listed = async |limit| {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page = AccountPage { holder: Some(holder(1)), after, limit };
+            let found = AccountRepository::list(&own.database, &page).await.unwrap();
+            let Some(last) = found.last() else { return pages };
+            after = Some(last.position);
+            pages.push(found.iter().map(|a| a.thing.id.uuid().as_u128()).collect::<Vec<_>>());
+        }
+    };
+    assert_eq!(listed(4).await, [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9]]);
+    own.tell("UPDATE accounts SET currency = 'QQQ' WHERE position IN (2, 3, 4, 5, 9)").await;
+    assert_eq!(listed(4).await, [[1, 6, 7, 8]]);
+    assert_eq!(listed(2).await, [[1, 6], [7, 8]]);
+    assert_eq!(listed(1).await, [[1], [6], [7], [8]]);
+    own.tell("UPDATE accounts SET currency = 'QQQ'").await;
+    assert!(listed(3).await.is_empty());
+
+    let queue = DatabaseQueue::new(own.database.clone(), Arc::new(ManualClock::default()));
+    queue.enqueue(&(1..=5).map(task).collect::<Vec<_>>()).await.unwrap();
+    let third = if own.url.starts_with("postgres") {
+        format!("'{}'", Uuid::from_u128(3))
+    } else {
+        format!("x'{}'", Uuid::from_u128(3).simple())
+    };
+    own.tell(&format!("UPDATE tasks SET kind = '' WHERE id = {third}")).await;
+    let page = TaskPage { owner: None, state: None, after: None, limit: 4 };
+    let found = TaskRepository::list(&own.database, &page).await.unwrap();
+    let found: Vec<_> = found.iter().map(|task| task.thing.id.uuid().as_u128()).collect();
+    assert_eq!(found, [5, 4, 2, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_row_hides_no_other_on_sqlite() {
+    a_bad_row_hides_no_other(&Own::on_sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_row_hides_no_other_on_postgres() {
+    a_bad_row_hides_no_other(&Own::on_postgres().await).await;
+}
+
+fn task(number: usize) -> NewTask {
+    NewTask {
         id: TaskId::from_uuid(Uuid::from_u128(number as u128)),
         owner: Some(holder(1)),
         kind: TaskKind::text(),
@@ -279,7 +322,14 @@ async fn a_bad_task_stops_no_other(own: &Own) {
         unique: None,
         history: Vec::new(),
         origin: daybook_events::Origin::Recorded,
-    };
+    }
+}
+
+/// A task whose row can't be read is dead, and stands in no other's way.
+async fn a_bad_task_stops_no_other(own: &Own) {
+    let clock = Arc::new(ManualClock::default());
+    let queue = DatabaseQueue::new(own.database.clone(), clock.clone());
+    let damages = ["kind = ''", "payload = '{'", "history = 'x'", "attempts = -1"];
     queue.enqueue(&(1..=8).map(task).collect::<Vec<_>>()).await.unwrap();
     for (number, damage) in (1_u128..).zip(damages) {
         let id = Uuid::from_u128(number);

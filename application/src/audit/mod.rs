@@ -32,6 +32,9 @@ pub struct Report {
     /// How many differences there are: at least so many, where one check alone found more than it
     /// lists.
     pub differences: u64,
+    /// How many tasks have events and none that asked for them: earlier versions wrote that of tasks that
+    /// came by way of a broker. That is no difference.
+    pub unasked_tasks: u64,
 }
 
 /// Compares everything that is stored with the log, as it was at one moment. Commands go on
@@ -53,7 +56,11 @@ impl Verify {
     pub async fn run(&self, watcher: &dyn Watcher) -> Result<Report, BooksError> {
         let mut snapshot = self.books.snapshot().await?;
         let all = snapshot.count().await?;
-        let mut differences = 0;
+        let (mut differences, mut unasked_tasks) = (0, 0);
+        let mut count_unasked = |page: &Projected| {
+            let unasked = page.tasks.iter().filter(|task| task.kind.is_none()).count();
+            unasked_tasks += u64::try_from(unasked).unwrap_or(u64::MAX);
+        };
         let mut tell = |found: Vec<Difference>| {
             for difference in found {
                 differences += 1;
@@ -73,14 +80,17 @@ impl Verify {
             done += u64::try_from(events.len()).unwrap_or_default();
             let (page, broken) = fold.page(&events);
             tell(broken);
+            count_unasked(&page);
             tell(snapshot.compare(&page).await?);
             watcher.progress(done, all);
         }
-        tell(snapshot.compare(&fold.finish()).await?);
+        let page = fold.finish();
+        count_unasked(&page);
+        tell(snapshot.compare(&page).await?);
         for check in Check::OF_THE_REST {
             tell(snapshot.check(check).await?);
         }
-        Ok(Report { events: done, differences })
+        Ok(Report { events: done, differences, unasked_tasks })
     }
 }
 

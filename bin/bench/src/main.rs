@@ -77,6 +77,8 @@ enum Command {
     P12Http,
     /// Durable POST /orders on the embedded database, 64 clients, beside an in-memory service.
     P14,
+    /// Every list with every filter at 10⁶ rows, beside the same at 10³, on both databases.
+    P17,
     /// Time to the first answer, and idle memory.
     Start,
     /// All of them.
@@ -114,6 +116,7 @@ fn main() -> ExitCode {
         Command::P12 => vec![Figure::DurableOrders, Figure::DurableOrdersOverHttp],
         Command::P12Http => vec![Figure::DurableOrdersOverHttp],
         Command::P14 => vec![Figure::OrdersBesideMemory],
+        Command::P17 => vec![Figure::Lists],
         Command::Start => vec![Figure::Start],
         Command::All => Figure::ALL.to_vec(),
         Command::ControlPoem { reply } => return exit_code(&controls::bare_route::serve(&reply)),

@@ -100,10 +100,15 @@ impl Product {
         http::call(self.address(), &request, 201)?.text_member("account_id")
     }
 
+    /// Where its `SQLite` database is, where it has one.
+    pub(crate) fn database_file(&self) -> PathBuf {
+        self.folder.path().join("daybook.db")
+    }
+
     /// Ends it; what is left is its folder and the database's path in there.
     pub(crate) fn end(self) -> (TempDir, PathBuf) {
+        let database = self.database_file();
         drop(self.process);
-        let database = self.folder.path().join("daybook.db");
         (self.folder, database)
     }
 }

@@ -101,6 +101,31 @@ pub(crate) fn below(what: &str, unit: &str, values: Option<Spread>, goal: f64) {
     println!("    {what:<20}  {spread:>28}  goal < {goal:.0} {unit}: {verdict}");
 }
 
+/// Prints how much longer the product takes than the control, by what 99 % of the answers of a turn did not pass;
+/// answers that.
+///
+/// # Errors
+/// Where a request failed, or nothing was answered.
+pub(crate) fn slower(name: &str, result: &Comparison, goal: f64) -> Result<f64, BenchError> {
+    let failed = failures("product", &result.product.failures())
+        | failures("control", &result.control.failures());
+    let percentiles = |side: &Side| {
+        side.percentile_millis(50).zip(side.percentile_millis(99)).filter(|_| !failed)
+    };
+    let sides = percentiles(&result.product).zip(percentiles(&result.control));
+    let Some(((half, most), (half_beside, most_beside))) = sides else {
+        return Err(BenchError::failed(format!("{name}: some requests failed")));
+    };
+    let ratio = most.median / most_beside.median;
+    let verdict = if ratio <= goal { "reached" } else { "missed" };
+    println!(
+        "    {name:<42}  p50 {:>6.2} ms, {:>6.2} beside  p99 {:>6.2} ms, {:>6.2} beside  {ratio:>5.2}  goal ≤ {goal:.2}: \
+         {verdict}",
+        half.median, half_beside.median, most.median, most_beside.median
+    );
+    Ok(ratio)
+}
+
 fn side(name: &str, side: &Side) {
     let rate = side.rate().map_or_else(String::new, |rate| {
         format!("{} ({}–{})", grouped(rate.median), grouped(rate.least), grouped(rate.most))

@@ -41,6 +41,10 @@ pub(crate) async fn verify(
     let overdue = overdue.map_err(|error| StartupError::Failed(error.to_string()))?;
     let report = verified.map_err(|error| StartupError::Failed(error.to_string()))?;
     show_overdue(&overdue, options.limit)?;
+    if report.unasked_tasks > 0 {
+        let count = report.unasked_tasks;
+        say(format_args!("{count} tasks were not asked for by the log, which is no difference"))?;
+    }
     let unshown = report.differences.saturating_sub(options.limit);
     if unshown > 0 {
         say(format_args!("… and {unshown} more"))?;

@@ -19,7 +19,7 @@ pub trait OrderRepository: Send + Sync {
     /// [`RepositoryError`].
     async fn find(&self, ids: &[OrderId]) -> Result<Vec<Order>, RepositoryError>;
 
-    /// A page of orders, newest first.
+    /// A page of orders, newest first. What can't be read is left out.
     ///
     /// # Errors
     /// [`RepositoryError`].

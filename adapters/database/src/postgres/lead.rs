@@ -51,7 +51,7 @@ impl Postgres {
             let deposed: Vec<bool> =
                 sqlx::query_scalar(DEPOSE).bind(what).fetch_all(&mut connection).await?;
             if !deposed.is_empty() {
-                tracing::warn!(lead = what, "who had a lead was not heard of; it is free again");
+                tracing::warn!(lead = what, "a lead has expired; it is free again");
             }
             *trying = Some(connection);
             Ok(Ok(None))

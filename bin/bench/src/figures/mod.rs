@@ -5,6 +5,7 @@ mod cached_read;
 mod durable_orders;
 mod durable_orders_over_http;
 mod full_batches;
+mod lists;
 mod many_clients;
 mod one_account;
 mod one_client;
@@ -52,13 +53,15 @@ pub(crate) enum Figure {
     DurableOrdersOverHttp,
     /// P14.
     OrdersBesideMemory,
+    /// P17.
+    Lists,
     /// Time to the first answer, and idle memory.
     Start,
 }
 
 impl Figure {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::CachedRead,
         Self::RedisRead,
         Self::OneClient,
@@ -72,6 +75,7 @@ impl Figure {
         Self::DurableOrders,
         Self::DurableOrdersOverHttp,
         Self::OrdersBesideMemory,
+        Self::Lists,
         Self::Start,
     ];
 
@@ -94,6 +98,7 @@ impl Figure {
             Self::DurableOrders => durable_orders::measure(options),
             Self::DurableOrdersOverHttp => durable_orders_over_http::measure(options),
             Self::OrdersBesideMemory => orders_beside_memory::measure(options),
+            Self::Lists => lists::measure(options),
             Self::Start => start::measure(options),
         }
     }

@@ -204,3 +204,23 @@ fn tasks_that_nobody_begins_are_listed_and_are_no_difference() {
     assert!(verified.stdout.contains("1 tasks are overdue"), "{verified:?}");
     assert!(verified.stdout.contains(" 0 differences"), "{verified:?}");
 }
+
+/// As earlier versions wrote it, of a task that an operator put back and that had come by a broker.
+#[test]
+fn tasks_that_the_log_did_not_ask_for_are_counted_and_are_no_difference() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let client = server.register("ada@example.com");
+    let task = json!({ "kind": "text", "payload": "x", "run_at": "2099-01-01T00:00:00Z" });
+    let task = client.post("/tasks", &task).written(202).text("task_id");
+    client.post_nothing(&format!("/tasks/{task}/discard")).written(204);
+    server.terminate();
+    folder.engines().execute(&format!(
+        "UPDATE events SET event_type = 'TaskRetried', data = '{{\"task_id\":\"{task}\"}}' \
+         WHERE stream = 'task-{task}' AND version = 1"
+    ));
+    let ended = verify(&folder);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let line = "1 tasks were not asked for by the log, which is no difference";
+    assert_eq!(ended.stdout.lines().next(), Some(line), "{ended:?}");
+}

@@ -21,7 +21,7 @@ pub trait AccountRepository: Send + Sync {
     /// [`RepositoryError`].
     async fn find(&self, ids: &[AccountId]) -> Result<Vec<Account>, RepositoryError>;
 
-    /// A page of open accounts, oldest first.
+    /// A page of open accounts, oldest first. What can't be read is left out.
     ///
     /// # Errors
     /// [`RepositoryError`].

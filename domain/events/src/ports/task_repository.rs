@@ -60,7 +60,8 @@ pub trait TaskRepository: Send + Sync {
     ) -> Result<Vec<(UniqueName, UniqueTask)>, QueueError>;
 
     /// A page of tasks, newest first: by the positions of the events that asked for them. One that
-    /// no event asked for stands where the log ended when it was recorded.
+    /// no event asked for stands where the log ended when it was recorded. What can't be read is
+    /// left out.
     ///
     /// # Errors
     /// [`QueueError`].
