@@ -31,7 +31,7 @@ impl AccountRepository for Database {
     }
 
     async fn list(&self, page: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError> {
-        let (mut page, mut readable) = (page.clone(), Readable::new(page.limit));
+        let (mut page, mut readable) = (*page, Readable::new(page.limit));
         loop {
             let rows = listed(&page)?.all(&self.readers).await.map_err(Fault::from)?;
             let last = rows.last().map(|row| restored(row.position)).transpose()?;

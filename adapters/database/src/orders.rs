@@ -26,7 +26,7 @@ impl OrderRepository for Database {
     }
 
     async fn list(&self, page: &OrderPage) -> Result<Vec<Placed<Order>>, RepositoryError> {
-        let (mut page, mut readable) = (page.clone(), Readable::new(page.limit));
+        let (mut page, mut readable) = (*page, Readable::new(page.limit));
         loop {
             let statement = listed(&page, self.readers.get_database_backend())?;
             let rows = order::Entity::find().from_raw_sql(statement).all(&self.readers).await;
