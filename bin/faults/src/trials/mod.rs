@@ -16,12 +16,13 @@ mod relay;
 mod rolling_restart;
 mod server_killed;
 mod service_killed;
+mod stopped_reader;
 mod subscribers;
 mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 20] = [
+const TRIALS: [Trial; 21] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
@@ -38,6 +39,7 @@ const TRIALS: [Trial; 20] = [
     rebuild::TRIAL,
     rolling_restart::TRIAL,
     subscribers::TRIAL,
+    stopped_reader::TRIAL,
     relay::TRIAL,
     backlog::TRIAL,
     overload::TRIAL,
