@@ -192,10 +192,19 @@ impl Site {
     /// # Errors
     /// What it found to differ, or why it could not look.
     pub fn verify(&self) -> Outcome {
+        self.audit().map(drop)
+    }
+
+    /// The same; what it said, which is more than whether something differs.
+    ///
+    /// # Errors
+    /// What it found to differ, or why it could not look.
+    pub fn audit(&self) -> Outcome<String> {
         let ended = self.begin(&["verify", "--database-url", &self.database])?.ended()?;
         ensure(ended.status.success(), || {
             format!("daybook verify: {}\n{}{}", ended.status, ended.stdout, ended.stderr)
-        })
+        })?;
+        Ok(ended.stdout)
     }
 
     fn command(&self, args: &[&str]) -> Outcome<Command> {

@@ -6,6 +6,7 @@ mod connection_cut;
 mod disk_full;
 mod hot_key;
 mod instances;
+mod lost_messages;
 mod one_order;
 mod overload;
 mod planted;
@@ -22,7 +23,7 @@ mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 21] = [
+const TRIALS: [Trial; 22] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
@@ -32,6 +33,7 @@ const TRIALS: [Trial; 21] = [
     connection_cut::TRIAL,
     connection_cut::CLIENTS,
     tasks::TRIAL,
+    lost_messages::TRIAL,
     disk_full::TRIAL,
     readers::TRIAL,
     one_order::TRIAL,
