@@ -111,6 +111,16 @@ impl Tally {
         }
     }
 
+    /// Adds what another has noted.
+    pub fn join(&mut self, other: Self) {
+        for (what, count) in other.counts {
+            self.add(what, usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        other.longest.into_iter().for_each(|(what, time)| self.time(what, time));
+        other.most.into_iter().for_each(|(what, amount)| self.most(what, amount));
+        other.remark.into_iter().for_each(|text| self.remark(text));
+    }
+
     /// A trial that can't be made on this machine, and why.
     pub fn skipped(reason: String) -> Self {
         Self { skipped: Some(reason), ..Self::default() }
@@ -169,6 +179,9 @@ mod tests {
             tally.most("MiB", millis);
         }
         tally.add("cuts", 0);
+        let mut other = Tally::default();
+        other.join(tally);
+        tally = other;
         assert_eq!(tally.to_string(), "5 kills, answers at most 9 ms, MiB at most 9");
         assert!(tally.must_have("kills").is_ok() && tally.must_have("cuts").is_err());
     }

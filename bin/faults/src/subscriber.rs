@@ -26,6 +26,8 @@ pub(crate) struct Manner {
     pub(crate) pause: Duration,
     /// At this position it takes nothing more, until it is let go on.
     pub(crate) stops_at: Option<u64>,
+    /// Whether it keeps what it is shown.
+    pub(crate) keeps: bool,
 }
 
 /// One listener to all events, which comes back to the next instance with the last position it saw, and
@@ -33,6 +35,14 @@ pub(crate) struct Manner {
 pub(crate) struct Subscriber {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What a subscriber has seen in the end.
+pub(crate) struct Told {
+    /// How often it was told to read afresh.
+    pub(crate) resets: u64,
+    /// The events, each with its position, where it keeps them.
+    pub(crate) events: Vec<(u64, String)>,
 }
 
 #[derive(Default)]
@@ -44,6 +54,7 @@ struct Shared {
     fault: Mutex<Option<String>>,
     resets: AtomicU64,
     closed_at: Mutex<Option<u64>>,
+    events: Mutex<Vec<(u64, String)>>,
 }
 
 impl Subscriber {
@@ -99,11 +110,11 @@ impl Subscriber {
         }
     }
 
-    /// Waits until it has seen everything up to this position; how often it was told to read afresh.
+    /// Waits until it has seen everything up to this position.
     ///
     /// # Errors
     /// A position that was left out or came twice; or where it does not come so far in time.
-    pub(crate) fn until(mut self, head: u64) -> Outcome<u64> {
+    pub(crate) fn until(mut self, head: u64) -> Outcome<Told> {
         ensure(self.thread.is_some(), || "no thread for a subscriber".to_owned())?;
         let deadline = Instant::now() + CAUGHT_UP_WITHIN;
         loop {
@@ -121,7 +132,10 @@ impl Subscriber {
         }
         self.shared.stop.store(true, Ordering::SeqCst);
         drop(self.thread.take());
-        Ok(self.shared.resets.load(Ordering::SeqCst))
+        Ok(Told {
+            resets: self.shared.resets.load(Ordering::SeqCst),
+            events: std::mem::take(&mut *held(&self.shared.events)),
+        })
     }
 }
 
@@ -176,7 +190,7 @@ impl Shared {
     }
 
     fn take(&self, lines: impl Iterator<Item = std::io::Result<String>>) -> Outcome {
-        let (mut id, mut is_reset) = (None, false);
+        let (mut id, mut is_reset, mut data) = (None, false, String::new());
         for line in lines {
             let line = line?;
             if self.is_over() {
@@ -186,10 +200,12 @@ impl Shared {
                 id = text.parse().ok();
             } else if line == "event: reset" {
                 is_reset = true;
+            } else if let Some(text) = line.strip_prefix("data: ").filter(|_| self.manner.keeps) {
+                text.clone_into(&mut data);
             } else if line.is_empty()
                 && let Some(position) = id.take()
             {
-                self.see(position, std::mem::take(&mut is_reset));
+                self.see(position, std::mem::take(&mut is_reset), std::mem::take(&mut data));
                 thread::sleep(self.manner.pause);
                 while self.is_held(position) && !self.is_over() {
                     thread::sleep(TICK);
@@ -199,12 +215,14 @@ impl Shared {
         Ok(())
     }
 
-    fn see(&self, position: u64, is_reset: bool) {
+    fn see(&self, position: u64, is_reset: bool, data: String) {
         let last = self.last.swap(position, Ordering::SeqCst);
         if is_reset {
             self.resets.fetch_add(1, Ordering::SeqCst);
         } else if position != last + 1 {
             *held(&self.fault) = Some(format!("a subscriber saw {position} after {last}"));
+        } else if self.manner.keeps {
+            held(&self.events).push((position, data));
         }
     }
 }

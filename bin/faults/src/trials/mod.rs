@@ -7,6 +7,7 @@ mod disk_full;
 mod hot_key;
 mod instances;
 mod lost_messages;
+mod neighbours;
 mod one_order;
 mod overload;
 mod planted;
@@ -23,12 +24,13 @@ mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 22] = [
+const TRIALS: [Trial; 23] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
     server_killed::RABBITMQ,
     redis::TRIAL,
+    neighbours::TRIAL,
     hot_key::TRIAL,
     connection_cut::TRIAL,
     connection_cut::CLIENTS,

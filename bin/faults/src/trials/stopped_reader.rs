@@ -81,15 +81,15 @@ fn stopped(run: &Run, rounds: u32, mut site: Site, instances: usize, tally: &mut
         checks.round(&deeds, &client, tally)?;
         let head = checks.position();
         for subscriber in reading {
-            let resets = subscriber.until(head)?;
-            ensure(resets == 0, || "a reader was reset".to_owned())?;
+            let told = subscriber.until(head)?;
+            ensure(told.resets == 0, || "a reader was reset".to_owned())?;
             tally.add("readers who missed nothing", 1);
         }
         for subscriber in stopping {
             // What the system has kept for it ends before what was published.
             let closed_at = subscriber.closed(head)?;
-            let resets = subscriber.until(head.min(closed_at + BACK))?;
-            ensure(resets == 0, || "who came back was reset".to_owned())?;
+            let told = subscriber.until(head.min(closed_at + BACK))?;
+            ensure(told.resets == 0, || "who came back was reset".to_owned())?;
             tally.add("stopped subscribers closed", 1);
         }
         Ok(())

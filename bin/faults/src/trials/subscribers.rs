@@ -77,9 +77,9 @@ fn run(run: &Run) -> Outcome<Tally> {
     let head = checks.position();
     tally.add("events", usize::try_from(head).unwrap_or(usize::MAX));
     for subscriber in subscribers {
-        let resets = subscriber.until(head)?;
+        let told = subscriber.until(head)?;
         tally.add("subscribers without a gap", 1);
-        ensure(resets == 0, || "a reset, though the log has everything".to_owned())?;
+        ensure(told.resets == 0, || "a reset, though the log has everything".to_owned())?;
     }
     drop(instances);
     site.verify()?;
