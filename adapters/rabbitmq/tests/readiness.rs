@@ -24,7 +24,7 @@ async fn broker() -> Arc<RabbitMq> {
 
 async fn ctl(broker: &Arc<RabbitMq>, args: &'static [&'static str]) {
     let broker = Arc::clone(broker);
-    tokio::task::spawn_blocking(move || broker.ctl(args).unwrap()).await.unwrap();
+    tokio::task::spawn_blocking(move || broker.control(args).unwrap()).await.unwrap();
 }
 
 /// What the check says, once it says that.

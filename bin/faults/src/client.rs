@@ -35,7 +35,7 @@ pub struct Reply {
     pub says_when_to_come_back: bool,
     /// The next page's path.
     pub next: Option<String>,
-    /// The body, as JSON; `Null` where there is none.
+    /// The body, as JSON, or as a text where it is none; `Null` where there is none.
     pub body: Value,
 }
 
@@ -231,6 +231,10 @@ fn read(mut response: Response<ureq::Body>) -> Result<Reply, ureq::Error> {
     });
     let status = response.status().as_u16();
     let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
-    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    let body = match serde_json::from_str(&text) {
+        Ok(body) => body,
+        Err(_) if text.is_empty() => Value::Null,
+        Err(_) => Value::String(text),
+    };
     Ok(Reply { status, position, replayed, says_when_to_come_back, next, body })
 }

@@ -172,6 +172,15 @@ pub struct Crowd {
     pub seed: u64,
 }
 
+/// The accounts of a crowd.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    /// Their ids.
+    pub accounts: Vec<String>,
+    /// The position of the last.
+    pub position: u64,
+}
+
 /// What a crowd has done.
 #[derive(Debug, Default)]
 pub struct Deeds {
@@ -200,23 +209,43 @@ struct Shared<'a> {
 }
 
 impl Crowd {
+    /// Opens the accounts that it shares.
+    ///
+    /// # Errors
+    /// Where that has no outcome.
+    pub fn open(&self, client: &Client) -> Outcome<Opened> {
+        let mut client = client.clone();
+        let mut opened = Opened::default();
+        for number in 0..self.accounts {
+            let body = json!({ "name": format!("Number {number}"), "currency_code": "EUR" });
+            let key = format!("open-{}-{number}", self.seed);
+            let account = insist(&mut client, "/accounts", &key, Some(&body))?.expect(201)?;
+            opened.position = account.position.unwrap_or(opened.position);
+            opened.accounts.push(account.text("account_id")?);
+        }
+        Ok(opened)
+    }
+
     /// Lets the crowd loose until `meanwhile` has ended, and waits until everything that was asked for
     /// has an answer; then everything is read once more.
     ///
     /// # Errors
     /// Where a command does not come to an outcome, an answer makes no sense, or `meanwhile` fails.
     pub fn run(&self, client: &Client, meanwhile: impl FnOnce() -> Outcome) -> Outcome<Deeds> {
-        let mut opener = client.clone();
-        let mut begin = 0;
-        let accounts: Vec<String> = (0..self.accounts)
-            .map(|number| {
-                let body = json!({ "name": format!("Number {number}"), "currency_code": "EUR" });
-                let key = format!("open-{}-{number}", self.seed);
-                let account = insist(&mut opener, "/accounts", &key, Some(&body))?.expect(201)?;
-                begin = account.position.unwrap_or(begin);
-                account.text("account_id")
-            })
-            .collect::<Outcome<_>>()?;
+        self.run_on(client, self.open(client)?, meanwhile)
+    }
+
+    /// The same, on accounts that are open, and that nothing was done to.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_on(
+        &self,
+        client: &Client,
+        opened: Opened,
+        meanwhile: impl FnOnce() -> Outcome,
+    ) -> Outcome<Deeds> {
+        let Opened { accounts, position: begin } = opened;
         let shared = Shared {
             crowd: self,
             accounts: &accounts,

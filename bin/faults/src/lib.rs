@@ -17,4 +17,5 @@ mod money;
 pub mod planted;
 pub mod run;
 pub mod site;
+mod subscriber;
 pub mod trials;

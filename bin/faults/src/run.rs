@@ -80,6 +80,7 @@ impl Round {
 pub struct Tally {
     counts: Vec<(&'static str, u64)>,
     longest: Vec<(&'static str, Duration)>,
+    most: Vec<(&'static str, u64)>,
     remark: Option<String>,
     skipped: Option<String>,
 }
@@ -100,6 +101,24 @@ impl Tally {
             Some((_, longest)) => *longest = time.max(*longest),
             None => self.longest.push((what, time)),
         }
+    }
+
+    /// Notes an amount; the largest of its kind is reported.
+    pub fn most(&mut self, what: &'static str, amount: u64) {
+        match self.most.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, most)) => *most = amount.max(*most),
+            None => self.most.push((what, amount)),
+        }
+    }
+
+    /// Adds what another has noted.
+    pub fn join(&mut self, other: Self) {
+        for (what, count) in other.counts {
+            self.add(what, usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        other.longest.into_iter().for_each(|(what, time)| self.time(what, time));
+        other.most.into_iter().for_each(|(what, amount)| self.most(what, amount));
+        other.remark.into_iter().for_each(|text| self.remark(text));
     }
 
     /// A trial that can't be made on this machine, and why.
@@ -141,8 +160,9 @@ impl fmt::Display for Tally {
         let longest = self.longest.iter().filter(|(_, time)| !time.is_zero());
         let longest = longest
             .map(|(what, time)| format!("{what} at most {:.0} ms", time.as_secs_f64() * 1000.0));
+        let most = self.most.iter().map(|(what, amount)| format!("{what} at most {amount}"));
         let remark = self.remark.iter().map(|text| format!("such as: {text}"));
-        f.write_str(&counts.chain(longest).chain(remark).collect::<Vec<_>>().join(", "))
+        f.write_str(&counts.chain(longest).chain(most).chain(remark).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -156,9 +176,13 @@ mod tests {
         for (count, millis) in [(2, 5), (3, 9), (0, 1)] {
             tally.add("kills", count);
             tally.time("answers", Duration::from_millis(millis));
+            tally.most("MiB", millis);
         }
         tally.add("cuts", 0);
-        assert_eq!(tally.to_string(), "5 kills, answers at most 9 ms");
+        let mut other = Tally::default();
+        other.join(tally);
+        tally = other;
+        assert_eq!(tally.to_string(), "5 kills, answers at most 9 ms, MiB at most 9");
         assert!(tally.must_have("kills").is_ok() && tally.must_have("cuts").is_err());
     }
 }

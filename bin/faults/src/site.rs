@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use daybook_services::{Postgres, RabbitMq, Redis, create_database_on, free_port};
+use daybook_services::{Postgres, RabbitMq, Redis, ask_database, create_database_on, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -92,6 +92,33 @@ impl Site {
             site.set("DAYBOOK_TASK_QUEUE", &format!("tasks-{name}"));
         }
         Ok(site)
+    }
+
+    /// A copy of it, as whoever tries something out makes one of production: the same database elsewhere,
+    /// with the same signing key and settings. None of its processes may run.
+    ///
+    /// # Errors
+    /// Where it can't be copied.
+    pub fn copy(&self) -> Outcome<Self> {
+        let folder = folder()?;
+        for file in fs::read_dir(self.folder())? {
+            let file = file?;
+            if file.file_name().to_string_lossy().starts_with("daybook") {
+                fs::copy(file.path(), folder.path().join(file.file_name()))?;
+            }
+        }
+        let database = match self.database.rsplit_once('/') {
+            Some((server, name)) if server.starts_with("postgres") => {
+                let copied = format!("CREATE DATABASE \"{name}_copy\" TEMPLATE \"{name}\"");
+                ask_database(&format!("{server}/postgres"), &copied)?;
+                format!("{}_copy", self.database)
+            }
+            _ => format!("sqlite://{}", folder.path().join("daybook.db").display()),
+        };
+        let mut copy = Self { folder, variables: self.variables.clone(), database };
+        let database = copy.database.clone();
+        copy.set("DATABASE_URL", &database);
+        Ok(copy)
     }
 
     fn with_defaults(mut self) -> Self {
@@ -192,10 +219,19 @@ impl Site {
     /// # Errors
     /// What it found to differ, or why it could not look.
     pub fn verify(&self) -> Outcome {
+        self.audit().map(drop)
+    }
+
+    /// The same; what it said, which is more than whether something differs.
+    ///
+    /// # Errors
+    /// What it found to differ, or why it could not look.
+    pub fn audit(&self) -> Outcome<String> {
         let ended = self.begin(&["verify", "--database-url", &self.database])?.ended()?;
         ensure(ended.status.success(), || {
             format!("daybook verify: {}\n{}{}", ended.status, ended.stdout, ended.stderr)
-        })
+        })?;
+        Ok(ended.stdout)
     }
 
     fn command(&self, args: &[&str]) -> Outcome<Command> {

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::controls::controls;
-use crate::server::{Ready, Server};
+use crate::server::{Ready, Server, tail};
 use crate::supervisor::{Order, Plan, Supervisor};
 use crate::{ServiceError, find, folder, port};
 
@@ -35,7 +35,7 @@ pub(crate) const MISSING: ServiceError = ServiceError::Missing {
 pub struct RabbitMq {
     server: Server,
     port: u16,
-    ctl: PathBuf,
+    /// What its tools have to know of it.
     env: Vec<(&'static str, OsString)>,
     // Erlang's register of nodes. It ends after the server.
     _epmd: Supervisor,
@@ -64,33 +64,35 @@ impl RabbitMq {
         port::retry(|| start(&program, &epmd, settings))
     }
 
-    /// Tells it something with `rabbitmqctl`; answers what that prints.
-    ///
-    /// # Errors
-    /// Where it does not do what it was told.
-    pub fn ctl(&self, args: &[&str]) -> Result<String, ServiceError> {
-        let ran = Command::new(&self.ctl)
-            .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .arg("-q")
-            .args(args)
-            .output()
-            .map_err(ServiceError::system("running rabbitmqctl"))?;
-        if ran.status.success() {
-            return Ok(String::from_utf8_lossy(&ran.stdout).into_owned());
-        }
-        let log = [ran.stdout, ran.stderr].concat();
-        Err(ServiceError::Failed {
-            what: "rabbitmqctl",
-            problem: "did not carry out what it was told",
-            log: String::from_utf8_lossy(&log).into_owned(),
-        })
-    }
-
     /// Such as `amqp://guest:guest@127.0.0.1:15672/%2f`.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Has `rabbitmqctl` do something, such as `["purge_queue", "tasks"]`, as its operator would; what it
+    /// answers. It takes a second or two.
+    ///
+    /// # Errors
+    /// Where it is not installed, or the node refuses or does not run.
+    pub fn control(&self, args: &[&str]) -> Result<String, ServiceError> {
+        let program = find::among(PLACES, "rabbitmqctl")
+            .or_else(|| find::in_path("rabbitmqctl"))
+            .ok_or(MISSING)?;
+        let output = Command::new(program)
+            .arg("--quiet")
+            .args(args)
+            .env_clear()
+            .env("PATH", find::search_path())
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.folder())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(ServiceError::system("running rabbitmqctl"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+        }
+        let log = tail(&String::from_utf8_lossy(&output.stderr));
+        Err(ServiceError::Failed { what: "rabbitmqctl", problem: "failed", log })
     }
 }
 
@@ -102,20 +104,17 @@ fn start(program: &Path, epmd: &Path, settings: &[&str]) -> Result<RabbitMq, Ser
             .map_err(ServiceError::system("writing a file"))?;
     }
     let epmd = start_epmd(epmd, epmd_port, folder.path())?;
+    let env = env(folder.path(), port, peer_port, epmd_port);
     let plan = Plan {
         folder: Some(folder.path().into()),
         log: Server::log_in(folder.path()),
         stop_signal: "TERM",
         end_signal: "KILL",
         command: vec![program.into()],
-        env: env(folder.path(), port, peer_port, epmd_port),
+        env: env.clone(),
     };
     let ready = Ready { what: WHAT, text: "Server startup complete", within: WITHIN };
-    // Beside the script itself, wherever a link to that is.
-    let script = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-    let ctl = script.with_file_name("rabbitmqctl");
-    let env = plan.env.clone();
-    Ok(RabbitMq { server: Server::start(ready, &plan, folder)?, port, ctl, env, _epmd: epmd })
+    Ok(RabbitMq { server: Server::start(ready, &plan, folder)?, port, env, _epmd: epmd })
 }
 
 fn env(folder: &Path, port: u16, peer_port: u16, epmd_port: u16) -> Vec<(&'static str, OsString)> {

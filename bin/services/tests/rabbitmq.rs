@@ -31,6 +31,11 @@ fn answers_can_be_hurt_and_leaves_nothing() {
     rabbitmq.resume().unwrap();
     assert!(answers(&rabbitmq));
 
+    rabbitmq.control(&["set_policy", "short", "^any$", "{\"max-length\":1}"]).unwrap();
+    assert!(rabbitmq.control(&["list_policies"]).unwrap().contains("^any$"));
+    let refused = rabbitmq.control(&["purge_queue", "none"]).unwrap_err().to_string();
+    assert!(refused.starts_with("rabbitmqctl failed"), "{refused}");
+
     rabbitmq.kill().unwrap();
     assert_eq!(rabbitmq.pid().unwrap(), None);
     let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, rabbitmq.port())).unwrap_err();

@@ -6,6 +6,8 @@ mod connection_cut;
 mod disk_full;
 mod hot_key;
 mod instances;
+mod lost_messages;
+mod neighbours;
 mod one_order;
 mod overload;
 mod planted;
@@ -16,21 +18,24 @@ mod relay;
 mod rolling_restart;
 mod server_killed;
 mod service_killed;
+mod stopped_reader;
 mod subscribers;
 mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 20] = [
+const TRIALS: [Trial; 23] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
     server_killed::RABBITMQ,
     redis::TRIAL,
+    neighbours::TRIAL,
     hot_key::TRIAL,
     connection_cut::TRIAL,
     connection_cut::CLIENTS,
     tasks::TRIAL,
+    lost_messages::TRIAL,
     disk_full::TRIAL,
     readers::TRIAL,
     one_order::TRIAL,
@@ -38,6 +43,7 @@ const TRIALS: [Trial; 20] = [
     rebuild::TRIAL,
     rolling_restart::TRIAL,
     subscribers::TRIAL,
+    stopped_reader::TRIAL,
     relay::TRIAL,
     backlog::TRIAL,
     overload::TRIAL,

@@ -7,13 +7,13 @@ use std::time::Duration;
 use daybook_services::Redis;
 use rand::Rng;
 
-use super::subscribers::Subscriber;
 use crate::check::Checks;
 use crate::client::Client;
 use crate::crowd::Crowd;
 use crate::error::{Outcome, ensure};
 use crate::run::{Round, Run, Tally, Trial};
 use crate::site::{Engines, Servers, Site, free_address};
+use crate::subscriber::Subscriber;
 
 pub(super) const TRIAL: Trial = Trial {
     name: "r3",
@@ -48,9 +48,8 @@ pub(crate) fn stale_reads(
     let addresses = [free_address()?, free_address()?];
     let instances = [site.serve(addresses[0])?, site.serve(addresses[1])?];
     let client = Client::register(&addresses, "ada@example.com")?;
-    let streams: Vec<_> = (0..4)
-        .map(|number| Subscriber::start(&client.starting_at(number), "/events/stream?after=0"))
-        .collect();
+    let streams: Vec<_> =
+        (0..4).map(|number| Subscriber::start(&client.starting_at(number))).collect();
     let mut checks = Checks::default();
     run.rounds(run.dose, |round| {
         let crowd = Crowd {

@@ -115,7 +115,7 @@ fn text(deed: &Deed) -> Option<&str> {
 }
 
 /// Says so many things on a topic, one after the other.
-fn publish(
+pub(super) fn publish(
     mut client: Client,
     number: usize,
     topic: &str,
