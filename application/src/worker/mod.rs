@@ -13,13 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use daybook_events::{Clock, Lease, LeaseLost, QueueError, Room, TaskKind, TaskQueue};
+use daybook_events::{Clock, Lease, LeaseLost, QueueError, Room, TaskKind, TaskQueue, Timestamp};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use handlers::{EmailHandler, TextHandler};
 pub use retry::RetryPolicy;
+
+/// How soon it is tried again to note how a task ended; each time twice as long after.
+const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const NOTE_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// Does the tasks of one kind. It may see a task more than once.
 #[async_trait]
@@ -111,7 +116,7 @@ impl Worker {
                     if begins {
                         shared.work(lease, give_back).await;
                     } else {
-                        shared.settle(&lease, Ended::GivenBack).await;
+                        shared.settle(&lease, Ended::GivenBack, &give_back).await;
                     }
                     drop(place);
                 });
@@ -180,6 +185,17 @@ enum Ended {
     GivenBack,
 }
 
+/// What becomes of a task.
+enum Settlement {
+    Completed,
+    /// It is due again then.
+    Retried(String, Timestamp),
+    Buried(String),
+    Released,
+    /// Somebody else sees to that.
+    Lost,
+}
+
 impl Shared {
     async fn work(&self, lease: Lease, give_back: CancellationToken) {
         let ended = tokio::select! {
@@ -187,25 +203,66 @@ impl Shared {
             () = self.keep(&lease) => Ended::LeaseLost,
             () = give_back.cancelled() => Ended::GivenBack,
         };
-        self.settle(&lease, ended).await;
+        self.settle(&lease, ended, &give_back).await;
     }
 
-    async fn settle(&self, lease: &Lease, ended: Ended) {
-        let settled = match ended {
-            Ended::Worked(Ok(())) => self.queue.complete(lease).await,
-            Ended::Worked(Err(TaskFailure::Hopeless(reason))) => self.bury(lease, &reason).await,
-            Ended::Worked(Err(TaskFailure::Retry(reason))) => self.try_again(lease, &reason).await,
-            Ended::GivenBack => self.queue.release(lease).await,
-            Ended::LeaseLost => Ok(Err(LeaseLost)),
-        };
-        match settled {
-            Ok(Ok(())) => {}
-            Ok(Err(LeaseLost)) => {
-                tracing::warn!(task_id = %lease.task_id, "the lease was lost; another worker has the task");
-            }
-            Err(error) => {
+    /// Has it noted how the work ended: what is done and not noted is done again. Where that can't be
+    /// noted now, it is tried again for as long as a lease lasts.
+    async fn settle(&self, lease: &Lease, ended: Ended, give_back: &CancellationToken) {
+        let settlement = self.settlement(lease, ended);
+        let (since, mut pause) = (Instant::now(), NOTE_AGAIN_AFTER);
+        loop {
+            let error = match self.note(lease, &settlement).await {
+                Ok(Ok(())) => return,
+                Ok(Err(LeaseLost)) => {
+                    tracing::warn!(task_id = %lease.task_id, "the lease was lost; another worker has the task");
+                    return;
+                }
+                Err(error) => error,
+            };
+            if since.elapsed() >= self.settings.lease || give_back.is_cancelled() {
                 tracing::warn!(task_id = %lease.task_id, %error, "a task could not be settled; its lease will expire");
+                return;
             }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = give_back.cancelled() => {}
+            }
+            pause = (pause * 2).min(NOTE_AGAIN_EVERY);
+        }
+    }
+
+    /// What is to be noted of the end of the work.
+    fn settlement(&self, lease: &Lease, ended: Ended) -> Settlement {
+        let (reason, pause) = match ended {
+            Ended::Worked(Ok(())) => return Settlement::Completed,
+            Ended::GivenBack => return Settlement::Released,
+            Ended::LeaseLost => return Settlement::Lost,
+            Ended::Worked(Err(TaskFailure::Hopeless(reason))) => (reason, None),
+            Ended::Worked(Err(TaskFailure::Retry(reason))) => {
+                (reason, self.settings.retry.pause(lease.attempt))
+            }
+        };
+        let (task_id, attempt) = (lease.task_id, lease.attempt);
+        let Some(pause) = pause else {
+            tracing::warn!(%task_id, attempt, reason, "a task is dead");
+            return Settlement::Buried(reason);
+        };
+        tracing::info!(%task_id, attempt, reason, "a task failed and is tried again");
+        Settlement::Retried(reason, self.clock.now().plus(pause))
+    }
+
+    async fn note(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement,
+    ) -> Result<Result<(), LeaseLost>, QueueError> {
+        match settlement {
+            Settlement::Completed => self.queue.complete(lease).await,
+            Settlement::Retried(reason, at) => self.queue.retry(lease, reason, *at).await,
+            Settlement::Buried(reason) => self.queue.bury(lease, reason).await,
+            Settlement::Released => self.queue.release(lease).await,
+            Settlement::Lost => Ok(Err(LeaseLost)),
         }
     }
 
@@ -235,25 +292,6 @@ impl Shared {
                 }
             }
         }
-    }
-
-    async fn try_again(
-        &self,
-        lease: &Lease,
-        reason: &str,
-    ) -> Result<Result<(), LeaseLost>, QueueError> {
-        match self.settings.retry.pause(lease.attempt) {
-            Some(pause) => {
-                tracing::info!(task_id = %lease.task_id, attempt = lease.attempt, reason, "a task failed and is tried again");
-                self.queue.retry(lease, reason, self.clock.now().plus(pause)).await
-            }
-            None => self.bury(lease, reason).await,
-        }
-    }
-
-    async fn bury(&self, lease: &Lease, reason: &str) -> Result<Result<(), LeaseLost>, QueueError> {
-        tracing::warn!(task_id = %lease.task_id, attempt = lease.attempt, reason, "a task is dead");
-        self.queue.bury(lease, reason).await
     }
 }
 

@@ -127,3 +127,28 @@ async fn an_event_that_the_writer_could_not_tell_of_drops_what_is_older() {
     setting.reads.catch_up(&event(2, id.stream())).await.unwrap();
     assert_eq!(setting.cache.entry(What::Account(id, holder(7))), None);
 }
+
+#[tokio::test]
+async fn who_names_a_position_reads_past_a_cache_that_was_not_told_yet() {
+    let (account, id) = mine();
+    let setting = given(account.clone(), 9);
+    setting.read(id).await;
+    // Written by another instance, whose event came sooner than what it told the cache.
+    setting.accounts.set(renamed(&account, "Savings"));
+    let store = Arc::new(FakeStore::new());
+    store.add_events([event(1, None)]);
+    let queries = crate::Queries::new(
+        setting.reads.clone(),
+        Arc::clone(&setting.accounts) as _,
+        Arc::new(daybook_accounts::MockHolderRepository::new()),
+        Arc::new(MockOrderRepository::new()),
+        Arc::new(daybook_events::MockTaskRepository::new()),
+        store,
+    );
+    for (seen, name) in [(None, "Everyday"), (Some(Position::new(1)), "Savings")] {
+        let freshness = queries.reach(seen).await.unwrap();
+        let found = queries.account(&caller(7), id, freshness).await.unwrap().unwrap();
+        let found = String::from_utf8(found.to_vec()).unwrap();
+        assert!(found.contains(name), "{seen:?}: {found}");
+    }
+}

@@ -423,16 +423,47 @@ async fn a_renewal_that_failed_does_not_end_the_work() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_noted_is_noted_soon_after_and_not_done_again() {
+    let failed = || Err(TaskFailure::Retry("too busy".to_owned()));
+    for (attempt, result) in [(1, Ok(())), (1, failed()), (SETTINGS.retry.attempts, failed())] {
+        let work = Work::new(SECOND, result);
+        let setting = Setting::new(&work, [lease(1, "work", attempt)]);
+        sleep(SECOND / 2).await;
+        setting.queue.set_down(true);
+        sleep(10 * SECOND).await;
+        assert!(setting.queue.asked.load(Ordering::Relaxed) > 1);
+        setting.queue.set_down(false);
+        let back = Instant::now();
+        assert_eq!(setting.queue.settled(1).await.len(), 1);
+        assert!(back.elapsed() <= SECOND);
+        sleep(SETTINGS.lease).await;
+        assert_eq!((work.begun(), setting.queue.settled_so_far().len()), (1, 1));
+        setting.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_could_not_be_settled_holds_up_nothing() {
     let work = Work::new(SECOND, Ok(()));
     let setting = Setting::new(&work, [lease(1, "work", 1)]);
     sleep(SECOND / 2).await;
     setting.queue.set_down(true);
-    sleep(10 * SECOND).await;
+    // Another has it by now.
+    sleep(SETTINGS.lease * 2).await;
     setting.queue.put(lease(2, "work", 1));
     setting.queue.set_down(false);
     assert_eq!(setting.queue.settled(1).await, [Settled::Completed(task(2))]);
     setting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_to_stop_does_not_wait_for_what_can_not_be_noted() {
+    let work = Work::new(SECOND, Ok(()));
+    let setting = Setting::new(&work, [lease(1, "work", 1)]);
+    sleep(SECOND / 2).await;
+    setting.queue.set_down(true);
+    sleep(SECOND).await;
+    assert_eq!(setting.stop().await, SETTINGS.grace);
 }
 
 #[tokio::test(start_paused = true)]
