@@ -108,6 +108,18 @@ impl Postgres {
         format!("postgres://postgres{password}@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Makes it a standby of nobody, which takes reads only until `pg_promote()` is called: it stops in good
+    /// order and starts again. One with a small room can't be.
+    ///
+    /// # Errors
+    /// Where it does not become ready.
+    pub fn demote(&self) -> Result<(), ServiceError> {
+        self.stop()?;
+        let signal = self.folder().join("data/standby.signal");
+        fs::write(signal, "").map_err(ServiceError::system("writing a file"))?;
+        self.restart()
+    }
+
     /// Creates an empty database; its URL.
     ///
     /// # Errors
@@ -177,7 +189,8 @@ fn start(
             command,
             env: vec![("LC_ALL", "C".into()), ("HOME", folder.path().into())],
         };
-        let text = "database system is ready to accept connections";
+        // "connections", or "read-only connections".
+        let text = "database system is ready to accept ";
         let server = Server::start(Ready { what: WHAT, text, within: WITHIN }, &plan, folder)?;
         Ok(Postgres { server, port, password: password.map(Into::into), psql: psql.clone() })
     })

@@ -3,6 +3,7 @@
 mod backlog;
 mod clock;
 mod connection_cut;
+mod demoted_primary;
 mod disk_full;
 mod hot_key;
 mod instances;
@@ -24,7 +25,7 @@ mod tasks;
 
 use crate::run::Trial;
 
-const TRIALS: [Trial; 23] = [
+const TRIALS: [Trial; 24] = [
     service_killed::TRIAL,
     server_killed::POSTGRES,
     server_killed::REDIS,
@@ -34,6 +35,7 @@ const TRIALS: [Trial; 23] = [
     hot_key::TRIAL,
     connection_cut::TRIAL,
     connection_cut::CLIENTS,
+    demoted_primary::TRIAL,
     tasks::TRIAL,
     lost_messages::TRIAL,
     disk_full::TRIAL,
