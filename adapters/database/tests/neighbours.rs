@@ -398,3 +398,33 @@ async fn an_unreadable_outcome_fails_who_repeats_it_on_sqlite() {
 async fn an_unreadable_outcome_fails_who_repeats_it_on_postgres() {
     only_who_repeats_it_fails(&Own::on_postgres().await).await;
 }
+
+/// A task that is discarded may have a message on a broker until it would have been due: until then its
+/// row is what says that it is not to be done.
+async fn what_may_have_a_message_is_not_forgotten(own: &Own) {
+    let queue = DatabaseQueue::new(own.database.clone(), Arc::new(ManualClock::default()));
+    queue.enqueue(&[task(1), task(2)]).await.unwrap();
+    own.tell("UPDATE tasks SET state = 'discarded', finished_at = 5").await;
+    let later = if own.url.starts_with("postgres") {
+        format!("'{}'", Uuid::from_u128(2))
+    } else {
+        format!("x'{}'", Uuid::from_u128(2).simple())
+    };
+    own.tell(&format!("UPDATE tasks SET run_at = 1000 WHERE id = {later}")).await;
+    let forgotten = |before| own.database.forget_done(Timestamp::from_micros(before), 9);
+    assert_eq!(forgotten(10).await.unwrap(), 1);
+    let left = TaskRepository::find(&own.database, task(2).id).await.unwrap();
+    assert!(left.is_some(), "it is due later");
+    assert_eq!(forgotten(1_000).await.unwrap(), 0);
+    assert_eq!(forgotten(1_001).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_discarded_task_is_known_until_it_would_have_been_due_on_sqlite() {
+    what_may_have_a_message_is_not_forgotten(&Own::on_sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_discarded_task_is_known_until_it_would_have_been_due_on_postgres() {
+    what_may_have_a_message_is_not_forgotten(&Own::on_postgres().await).await;
+}

@@ -216,3 +216,23 @@ async fn a_closed_queue_gives_back_what_it_had_fetched() {
     other.close().await;
     raw.remove(&settings.queue).await;
 }
+
+#[tokio::test]
+async fn a_recorded_task_that_the_record_does_not_know_is_not_done_and_not_lost() {
+    let ((settings, raw), record) = (own().await, Record::new().await);
+    let sender = sender(&settings);
+    let forgotten = daybook_events::NewTask {
+        origin: daybook_events::Origin::Recorded,
+        ..task(1, "discarded long ago", Timestamp::from_micros(0))
+    };
+    sender.enqueue(&[forgotten, task(2, "new", Timestamp::from_micros(0))]).await.unwrap();
+    let queue = record.on(&settings);
+    assert_eq!(lease(&queue).await.task_id.uuid().as_u128(), 2);
+    let (properties, body) = raw.next(&format!("{}.dead", settings.queue)).await;
+    assert_eq!(body, b"discarded long ago");
+    assert!(header(&properties, "x-daybook-reason").contains("does not know it"));
+    assert!(queue.lease(&Room::of(9), TERM).await.unwrap().is_empty());
+    sender.close().await;
+    queue.close().await;
+    raw.remove(&settings.queue).await;
+}

@@ -94,3 +94,21 @@ fn a_position_that_the_log_has_not_reached_is_waited_for_and_not_for_long() {
     client.post(&format!("/accounts/{account}/deposits"), &json!({ "amount": "1" })).written(201);
     assert_eq!(reading.join().unwrap().text("balance"), "11.00");
 }
+
+#[test]
+fn a_position_past_the_end_of_the_log_is_told() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let client = server.register("ada@example.com");
+    let order = client.post_nothing("/orders").written(201);
+    let head = order.position();
+    let events = format!("/orders/{}/events", order.text("order_id"));
+    for path in ["/events", &events] {
+        let after = |position| client.get(&format!("{path}?after={position}"));
+        assert!(after(head).expect(200).items().is_empty());
+        for position in [head + 1, head + 1_000, i64::MAX.unsigned_abs()] {
+            let said = after(position).problem(409).text("type");
+            assert!(said.ends_with("position-past-end"), "{path}: {said}");
+        }
+    }
+}
