@@ -33,29 +33,29 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug)]
 enum Demotion {
     /// For all sessions, and then again for none.
-    OfAll,
+    All,
     /// For sessions that begin meanwhile, which stay so.
-    OfSessions,
+    Sessions,
     /// It is a standby, and is promoted.
-    OfServer,
+    Server,
 }
 
 impl Demotion {
     fn begin(self, postgres: &Postgres, site: &Site) -> Outcome {
         let (url, name) = (postgres.url(), database(site));
         match self {
-            Self::OfAll => {
+            Self::All => {
                 ask_database(&url, "ALTER SYSTEM SET default_transaction_read_only = on")?;
                 ask_database(&url, "SELECT pg_reload_conf()")?;
             }
-            Self::OfSessions => {
+            Self::Sessions => {
                 let set =
                     format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on");
                 ask_database(&url, &set)?;
                 let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =";
                 ask_database(&url, &format!("{end} '{name}'"))?;
             }
-            Self::OfServer => postgres.demote()?,
+            Self::Server => postgres.demote()?,
         }
         Ok(())
     }
@@ -63,16 +63,16 @@ impl Demotion {
     fn end(self, postgres: &Postgres, site: &Site) -> Outcome {
         let (url, name) = (postgres.url(), database(site));
         match self {
-            Self::OfAll => {
+            Self::All => {
                 ask_database(&url, "ALTER SYSTEM RESET default_transaction_read_only")?;
                 ask_database(&url, "SELECT pg_reload_conf()")?;
             }
-            Self::OfSessions => {
+            Self::Sessions => {
                 let reset =
                     format!("ALTER DATABASE \"{name}\" RESET default_transaction_read_only");
                 ask_database(&url, &reset)?;
             }
-            Self::OfServer => {
+            Self::Server => {
                 ask_database(&url, "SELECT pg_promote()")?;
             }
         }
@@ -133,8 +133,8 @@ fn demoted(
     probes: &mut [Probe],
     tally: &mut Tally,
 ) -> Outcome {
-    let how = [Demotion::OfAll, Demotion::OfSessions, Demotion::OfServer];
-    let how = how.into_iter().cycle().nth(round.number as usize % 3).unwrap_or(Demotion::OfAll);
+    let how = [Demotion::All, Demotion::Sessions, Demotion::Server];
+    let how = how.into_iter().cycle().nth(round.number as usize % 3).unwrap_or(Demotion::All);
     how.begin(postgres, site)?;
     let began = Instant::now();
     for probe in &mut *probes {
