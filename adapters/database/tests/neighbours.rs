@@ -70,6 +70,15 @@ impl Own {
         db.close().await.unwrap();
     }
 
+    /// An id as it stands in a statement.
+    fn literal(&self, id: Uuid) -> String {
+        if self.url.starts_with("postgres") {
+            format!("'{id}'")
+        } else {
+            format!("x'{}'", id.simple())
+        }
+    }
+
     async fn positions(&self) -> Vec<u64> {
         let events = self.database.read(&EventFilter::All, Position::ZERO, 10_000).await.unwrap();
         events.iter().map(|event| event.position.get()).collect()
@@ -241,11 +250,7 @@ async fn only_who_needs_it_fails(own: &Own) {
         own.database.append(&[opening(number, holder(1), "10").1]).await.unwrap();
     }
     let id = account(81).uuid();
-    let id = if own.url.starts_with("postgres") {
-        format!("'{id}'")
-    } else {
-        format!("x'{}'", id.simple())
-    };
+    let id = own.literal(id);
     for damage in ["currency = 'QQQ'", "version = -1"] {
         own.tell(&format!("UPDATE accounts SET {damage} WHERE id = {id}")).await;
         let outcomes = own.execute((1..=161).map(Deposit).collect()).await;
@@ -288,11 +293,7 @@ async fn a_bad_row_hides_no_other(own: &Own) {
 
     let queue = DatabaseQueue::new(own.database.clone(), Arc::new(ManualClock::default()));
     queue.enqueue(&(1..=5).map(task).collect::<Vec<_>>()).await.unwrap();
-    let third = if own.url.starts_with("postgres") {
-        format!("'{}'", Uuid::from_u128(3))
-    } else {
-        format!("x'{}'", Uuid::from_u128(3).simple())
-    };
+    let third = own.literal(Uuid::from_u128(3));
     own.tell(&format!("UPDATE tasks SET kind = '' WHERE id = {third}")).await;
     let page = TaskPage { owner: None, state: None, after: None, limit: 4 };
     let found = TaskRepository::list(&own.database, &page).await.unwrap();
@@ -333,11 +334,7 @@ async fn a_bad_task_stops_no_other(own: &Own) {
     queue.enqueue(&(1..=8).map(task).collect::<Vec<_>>()).await.unwrap();
     for (number, damage) in (1_u128..).zip(damages) {
         let id = Uuid::from_u128(number);
-        let id = if own.url.starts_with("postgres") {
-            format!("'{id}'")
-        } else {
-            format!("x'{}'", id.simple())
-        };
+        let id = own.literal(id);
         own.tell(&format!("UPDATE tasks SET {damage} WHERE id = {id}")).await;
     }
     let leases = queue.lease(&Room::of(8), Duration::from_secs(5)).await.unwrap();
@@ -405,11 +402,7 @@ async fn what_may_have_a_message_is_not_forgotten(own: &Own) {
     let queue = DatabaseQueue::new(own.database.clone(), Arc::new(ManualClock::default()));
     queue.enqueue(&[task(1), task(2)]).await.unwrap();
     own.tell("UPDATE tasks SET state = 'discarded', finished_at = 5").await;
-    let later = if own.url.starts_with("postgres") {
-        format!("'{}'", Uuid::from_u128(2))
-    } else {
-        format!("x'{}'", Uuid::from_u128(2).simple())
-    };
+    let later = own.literal(Uuid::from_u128(2));
     own.tell(&format!("UPDATE tasks SET run_at = 1000 WHERE id = {later}")).await;
     let forgotten = |before| own.database.forget_done(Timestamp::from_micros(before), 9);
     assert_eq!(forgotten(10).await.unwrap(), 1);

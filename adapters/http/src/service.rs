@@ -1,12 +1,12 @@
 //! The whole service: the API, its document, Swagger UI, and what every reply has in common.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use daybook_application::{Commands, Feed, PresentIdentity, Queries};
+use daybook_application::{Commands, Feed, PresentIdentity, Queries, TroubleLog};
 use daybook_events::{Clock, HolderId, IdSource};
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::error::{MethodNotAllowedError, NotFoundError};
@@ -103,6 +103,7 @@ impl Service {
             limits: parts.limits,
             engines: parts.engines,
             identity: parts.identity,
+            readiness: Arc::new(Mutex::new(TroubleLog::new("the database"))),
             stop: parts.stop,
             draining: parts.draining.clone(),
         };

@@ -9,7 +9,7 @@ mod retry;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use handlers::{EmailHandler, TextHandler};
 pub use retry::RetryPolicy;
+
+use crate::TroubleLog;
 
 /// How soon it is tried again to note how a task ended; each time twice as long after.
 const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -66,6 +68,7 @@ pub struct WorkerSettings {
 pub struct Worker {
     shared: Arc<Shared>,
     new_tasks: Arc<Notify>,
+    trouble: Mutex<TroubleLog>,
 }
 
 struct Shared {
@@ -91,7 +94,8 @@ impl Worker {
         settings: WorkerSettings,
         new_tasks: Arc<Notify>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { queue, clock, handlers, settings }), new_tasks }
+        let shared = Arc::new(Shared { queue, clock, handlers, settings });
+        Self { shared, new_tasks, trouble: Mutex::new(TroubleLog::new("the worker")) }
     }
 
     /// Runs until `stop`. What is not begun then goes back at once; tasks in hand are finished, or
@@ -142,13 +146,11 @@ impl Worker {
     }
 
     async fn lease(&self, room: Room) -> Vec<Lease> {
-        match self.shared.queue.lease(&room, self.shared.settings.lease).await {
-            Ok(leases) => leases,
-            Err(error) => {
-                tracing::warn!(%error, "no tasks could be leased; it is tried again");
-                Vec::new()
-            }
-        }
+        let leased = self.shared.queue.lease(&room, self.shared.settings.lease).await;
+        let trouble = leased.as_ref().err().map(|error| format!("no tasks can be leased: {error}"));
+        let mut log = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        log.look(trouble.as_ref().map(|trouble| trouble as _));
+        leased.unwrap_or_default()
     }
 }
 

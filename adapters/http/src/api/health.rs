@@ -57,8 +57,9 @@ impl HealthApi {
                 Problem::with_detail(Kind::Unavailable, "the service is shutting down").into()
             );
         }
-        if let Err(error) = self.0.queries.ready().await {
-            tracing::warn!(%error, "not ready");
+        let ready = self.0.queries.ready().await;
+        self.0.note_readiness(ready.as_ref().err());
+        if let Err(error) = ready {
             let detail = match error {
                 JournalError::ReadOnly(reason) => format!("the database takes no writes: {reason}"),
                 JournalError::Unavailable(_)

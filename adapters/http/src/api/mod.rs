@@ -8,12 +8,12 @@ mod notifications;
 mod orders;
 mod tasks;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daybook_application::{
-    Commands, Feed, Freshness, Outcome, PresentIdentity, Queries, QueryError, Receipt,
+    Commands, Feed, Freshness, Outcome, PresentIdentity, Queries, QueryError, Receipt, TroubleLog,
 };
-use daybook_events::Clock;
+use daybook_events::{Clock, JournalError};
 use poem_openapi::Tags;
 use poem_openapi::param::Header;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,8 @@ pub(crate) struct Context {
     pub limits: Arc<RateLimits>,
     pub engines: Engines,
     pub identity: PresentIdentity,
+    /// Whether the database can be used, for the log.
+    pub readiness: Arc<Mutex<TroubleLog>>,
     /// Ends the streams.
     pub stop: CancellationToken,
     /// Says that the service takes no new work.
@@ -74,6 +76,12 @@ impl Context {
     /// Waits until the log is where the caller has seen it.
     async fn reached(&self, wanted: &Header<Option<Count>>) -> Result<Freshness, QueryError> {
         self.queries.reach(wanted.0.map(Count::position)).await
+    }
+
+    /// Whoever asks again and again whether the database can be used makes one line of the log.
+    fn note_readiness(&self, error: Option<&JournalError>) {
+        let mut log = self.readiness.lock().unwrap_or_else(PoisonError::into_inner);
+        log.look(error.map(|error| error as _));
     }
 
     /// The end of a stream of this caller's.

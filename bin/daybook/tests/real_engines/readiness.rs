@@ -164,6 +164,8 @@ fn a_database_that_takes_no_writes_is_told_in_words() {
         (metric(&client, "daybook_database_writable") == Some(0)).then_some(())
     });
     ada.post("/accounts", &json!({ "name": "Daily", "currency_code": "EUR" })).problem(503);
+    // A read by a session that was ended fails, once.
+    eventually("reads go on", || (ada.get("/me").status == 200).then_some(()));
     ada.get("/me").expect(200);
     read_only("off");
     health(&client, "ready");
@@ -172,4 +174,24 @@ fn a_database_that_takes_no_writes_is_told_in_words() {
         (reply.status == 201).then_some(())
     });
     assert_eq!(metric(&client, "daybook_database_writable"), Some(1));
+}
+
+#[test]
+fn engines_that_are_not_there_are_told_of_once_whoever_asks() {
+    let folder = Folder::new();
+    let nowhere = [("REDIS_URL", "redis://127.0.0.1:1/"), ("AMQP_URL", "amqp://127.0.0.1:1/")];
+    let (process, client) = serve(&folder, &nowhere);
+    for _ in 0..20 {
+        client.get("/health/ready").expect(200);
+        std::thread::sleep(std::time::Duration::from_millis(250));
+    }
+    let log = process.terminate().stderr;
+    // Redis, its two relays, the cache, the two connections to RabbitMQ, its relay and the worker.
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert!(warnings.len() <= 8, "{log}");
+    for (number, warning) in warnings.iter().enumerate() {
+        let said = |line: &str| line.split_once(" WARN ").map(|(_, said)| said.to_owned());
+        let again = warnings[..number].iter().any(|before| said(before) == said(warning));
+        assert!(!again, "it is said again: {warning}");
+    }
 }
