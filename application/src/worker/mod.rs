@@ -187,7 +187,7 @@ enum Ended {
     GivenBack,
 }
 
-/// What becomes of a task.
+/// What is to become of a task.
 enum Settlement {
     Completed,
     /// It is due again then.

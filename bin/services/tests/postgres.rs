@@ -41,6 +41,21 @@ fn answers_and_is_as_durable_as_in_production() {
 }
 
 #[test]
+fn one_that_is_demoted_takes_no_writes_until_it_is_promoted() {
+    let postgres = Postgres::start().unwrap();
+    let url = postgres.url();
+    query(&url, "CREATE TABLE kept (number int); INSERT INTO kept VALUES (7)").unwrap();
+    postgres.demote().unwrap();
+    assert_eq!(query(&url, "SELECT number FROM kept").as_deref(), Ok("7"));
+    let refused = query(&url, "INSERT INTO kept VALUES (8)").unwrap_err();
+    assert!(refused.contains("read-only transaction"), "{refused}");
+    assert_eq!(query(&url, "SELECT pg_promote()").as_deref(), Ok("t"));
+    query(&url, "INSERT INTO kept VALUES (8)").unwrap();
+    postgres.restart().unwrap();
+    assert_eq!(query(&url, "SELECT count(*) FROM kept").as_deref(), Ok("2"));
+}
+
+#[test]
 fn settings_are_handed_on() {
     let postgres = Postgres::start_with(&[("max_connections", "10"), ("work_mem", "1MB")]).unwrap();
     assert_eq!(query(&postgres.url(), "SHOW max_connections").as_deref(), Ok("10"));

@@ -18,8 +18,8 @@ use crate::subscriber::Subscriber;
 pub(super) const TRIAL: Trial = Trial {
     name: "demoted-primary",
     title: "Postgres is made read-only, also for its sessions, or a standby that is promoted",
-    short: 3,
-    full: 99,
+    short: 4,
+    full: 100,
     run,
 };
 
@@ -27,15 +27,17 @@ pub(super) const TRIAL: Trial = Trial {
 const SAID_WITHIN: Duration = Duration::from_secs(3);
 /// After so long every instance writes again, whatever sessions it had.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// So many tasks are asked of each instance then; each is done on whatever session is at hand.
+const TASKS: usize = 8;
 const TICK: Duration = Duration::from_millis(50);
 
 /// How the server comes to take no writes.
 #[derive(Clone, Copy, Debug)]
 enum Demotion {
     /// For all sessions, and then again for none.
-    All,
+    AllSessions,
     /// For sessions that begin meanwhile, which stay so.
-    Sessions,
+    NewSessions,
     /// It is a standby, and is promoted.
     Server,
 }
@@ -44,11 +46,11 @@ impl Demotion {
     fn begin(self, postgres: &Postgres, site: &Site) -> Outcome {
         let (url, name) = (postgres.url(), database(site));
         match self {
-            Self::All => {
+            Self::AllSessions => {
                 ask_database(&url, "ALTER SYSTEM SET default_transaction_read_only = on")?;
                 ask_database(&url, "SELECT pg_reload_conf()")?;
             }
-            Self::Sessions => {
+            Self::NewSessions => {
                 let set =
                     format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on");
                 ask_database(&url, &set)?;
@@ -63,11 +65,11 @@ impl Demotion {
     fn end(self, postgres: &Postgres, site: &Site) -> Outcome {
         let (url, name) = (postgres.url(), database(site));
         match self {
-            Self::All => {
+            Self::AllSessions => {
                 ask_database(&url, "ALTER SYSTEM RESET default_transaction_read_only")?;
                 ask_database(&url, "SELECT pg_reload_conf()")?;
             }
-            Self::Sessions => {
+            Self::NewSessions => {
                 let reset =
                     format!("ALTER DATABASE \"{name}\" RESET default_transaction_read_only");
                 ask_database(&url, &reset)?;
@@ -133,8 +135,12 @@ fn demoted(
     probes: &mut [Probe],
     tally: &mut Tally,
 ) -> Outcome {
-    let how = [Demotion::All, Demotion::Sessions, Demotion::Server];
-    let how = how.into_iter().cycle().nth(round.number as usize % 3).unwrap_or(Demotion::All);
+    let how = match round.number % 4 {
+        0 => Demotion::AllSessions,
+        2 => Demotion::Server,
+        // Which of the sessions is taken next is chance.
+        _ => Demotion::NewSessions,
+    };
     how.begin(postgres, site)?;
     let began = Instant::now();
     for probe in &mut *probes {
@@ -168,17 +174,10 @@ fn demoted(
     tally.time("all wrote again after", ended.elapsed());
     for probe in probes {
         // Workers have sessions of their own.
-        let mut task = None;
-        loop {
-            // Until then a session may be met that was begun meanwhile.
-            task = task.map_or_else(|| probe.asks_for_a_task(), |task| Ok(Some(task)))?;
-            if let Some(task) = &task
-                && probe.is_done(task)?
-            {
-                break;
-            }
+        let mut tasks = Vec::new();
+        while !probe.has_done(&mut tasks)? {
             ensure(ended.elapsed() < BACK_WITHIN, || {
-                format!("{how:?}: a task of {} is not done: {task:?}", probe.address)
+                format!("{how:?}: tasks of {} are not done", probe.address)
             })?;
             thread::sleep(TICK);
         }
@@ -220,19 +219,23 @@ impl Probe {
         if reply.status == 200 { Ok(true) } else { reply.expect(503).map(|_| false) }
     }
 
-    /// Asks for a task; its id, or none where that is answered with 503.
-    fn asks_for_a_task(&mut self) -> Outcome<Option<String>> {
-        let body = json!({ "kind": "text", "payload": "Good morning" });
-        let reply = self.ask("POST", "/tasks", Some(&body))?;
-        if reply.status == 202 {
-            return reply.text("task_id").map(Some);
+    /// Whether the tasks are done; they are asked for where they were not taken yet.
+    fn has_done(&mut self, tasks: &mut Vec<String>) -> Outcome<bool> {
+        while tasks.len() < TASKS {
+            let body = json!({ "kind": "text", "payload": "Good morning" });
+            let reply = self.ask("POST", "/tasks", Some(&body))?;
+            if reply.status == 503 {
+                return Ok(false);
+            }
+            tasks.push(reply.expect(202)?.text("task_id")?);
         }
-        reply.expect(503).map(|_| None)
-    }
-
-    fn is_done(&mut self, task: &str) -> Outcome<bool> {
-        let reply = self.ask("GET", &format!("/tasks/{task}"), None)?.expect(200)?;
-        Ok(reply.text("state")? == "done")
+        for task in tasks {
+            let reply = self.ask("GET", &format!("/tasks/{task}"), None)?.expect(200)?;
+            if reply.text("state")? != "done" {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn ask(
