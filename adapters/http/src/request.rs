@@ -6,7 +6,7 @@ use daybook_application as application;
 use daybook_events::Fingerprint;
 use daybook_money::{Amount, json_number_value};
 use poem::Request;
-use poem::http::{HeaderMap, HeaderName, header};
+use poem::http::{HeaderMap, HeaderName, Method, header};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -191,7 +191,12 @@ impl Routes {
         if headers.is_none() && query.is_none() {
             return None;
         }
-        let operation = self.find(request.uri().path())?.methods.get(request.method().as_str())?;
+        let method = match request.method() {
+            // It is answered by the same operation, without the body.
+            &Method::HEAD => "GET",
+            other => other.as_str(),
+        };
+        let operation = self.find(request.uri().path())?.methods.get(method)?;
         let problem = headers.or_else(|| operation.query_fault(query?))?;
         Some(Fault { problem, needs_token: operation.needs_token })
     }
@@ -329,10 +334,11 @@ mod tests {
         let routes = Routes::of_document(&document);
         assert_eq!(routes.allowed("/orders"), "GET, POST");
         assert_eq!(routes.allowed("/orders/7/pay"), "POST");
-        let asked = |uri: &str| {
-            let request = Request::builder().uri(uri.parse().unwrap()).finish();
+        let asked_with = |method: Method, uri: &str| {
+            let request = Request::builder().method(method).uri(uri.parse().unwrap()).finish();
             routes.fault(&request).map(|fault| fault.problem.detail().to_owned())
         };
+        let asked = |uri: &str| asked_with(Method::GET, uri);
         assert_eq!(asked("/orders?limit=1"), None);
         assert_eq!(asked("/orders?topic=a&topic=b"), None);
         assert_eq!(asked("/elsewhere?x=2"), None);
@@ -344,7 +350,10 @@ mod tests {
             ("limit=%ff", "limit: is badly encoded"),
             ("%zz=1", "the name of a query parameter is badly encoded"),
         ] {
-            assert_eq!(asked(&format!("/orders?{query}")).as_deref(), Some(fault), "{query}");
+            for method in [Method::GET, Method::HEAD] {
+                let asked = asked_with(method, &format!("/orders?{query}"));
+                assert_eq!(asked.as_deref(), Some(fault), "{query}");
+            }
         }
     }
 

@@ -57,6 +57,11 @@ fn every_parameter_is_read_whole_or_refused_and_a_token_is_asked_for_first() {
                     }
                     for query in bad {
                         refused(&name, &|client| with_query(client, &operation, &query));
+                        // Whoever asks for the head alone is told the same.
+                        if operation.method == "GET" {
+                            let path = format!("{}?{query}", operation.path_with(NOTHING));
+                            assert_eq!(ada.ask("HEAD", &path).send().status, 400, "HEAD {path}");
+                        }
                     }
                     queries += 1;
                 }
