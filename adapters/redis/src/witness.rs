@@ -9,6 +9,7 @@ use daybook_events::{EventId, Head, Identity, Position, Witness, WitnessError};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use uuid::Uuid;
 
+use crate::cache::is_of_another_type;
 use crate::client::Redis;
 use crate::trouble::RedisTrouble;
 
@@ -44,7 +45,12 @@ impl Witness for RedisWitness {
         let key = &self.key(identity);
         let limit = self.redis.command_timeout();
         let asked = self.redis.call(limit, false, |mut link| async move {
-            redis::cmd("GETRANGE").arg(key).arg(0).arg(255).query_async::<Vec<u8>>(&mut link).await
+            let mut get = redis::cmd("GETRANGE");
+            match get.arg(key).arg(0).arg(255).query_async::<Vec<u8>>(&mut link).await {
+                // Somebody else's; it is written over by what is told next.
+                Err(error) if is_of_another_type(&error) => Ok(Vec::new()),
+                read => read,
+            }
         });
         Ok(read(identity, &asked.await.map_err(unavailable)?))
     }

@@ -11,10 +11,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use daybook_application::PresentIdentity;
 use daybook_events::{
-    Cache, Cached, EventBus, EventData, EventId, Identity, InstallationId, Lookup, Metadata,
-    Position, RecordedEvent, Signal, StreamId, Timestamp, Topic, Version,
+    Cache, Cached, EventBus, EventData, EventId, Head, Identity, InstallationId, Lookup, Metadata,
+    Position, RecordedEvent, Signal, StreamId, Timestamp, Topic, Version, Witness,
 };
-use daybook_redis::{Heard, Redis, RedisBus, RedisCache, RedisConfigError, RedisSettings};
+use daybook_redis::{
+    Heard, Redis, RedisBus, RedisCache, RedisConfigError, RedisSettings, RedisWitness,
+};
 use futures_util::StreamExt;
 use support::Client;
 use uuid::Uuid;
@@ -247,5 +249,28 @@ fn a_namespace_that_would_mean_something_in_a_key_is_refused() {
     for wrong in ["a:b", "{a}", "a b", "ü", "a*", "a\n", &"x".repeat(65)] {
         let settings = RedisSettings { namespace: wrong.into(), ..settings("redis://h") };
         assert_eq!(Redis::new(settings).err(), Some(RedisConfigError::Namespace), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_stands_in_the_place_of_a_witness_is_none_and_no_outage() {
+    let url = daybook_services::test_redis_url().unwrap();
+    let mut client = Client::connect(&url).await;
+    let redis = Redis::new(settings(&url)).unwrap();
+    let id = InstallationId::from_uuid(Uuid::now_v7());
+    let identity = PresentIdentity::new(Identity { id, secret: [3; 16] });
+    let witness = RedisWitness::new(redis.clone(), identity.clone());
+    let cache = RedisCache::new(redis, identity);
+    let key = format!("daybook:witness:{id}");
+    let large = "x".repeat(1 << 20);
+    for forged in [&["RPUSH", &key, "x"][..], &["SET", &key, &large], &["SET", &key, "7:x:y"]] {
+        client.ask(&["DEL", &key]).await;
+        client.ask(forged).await;
+        let before = cache.outages();
+        assert_eq!(witness.seen().await.unwrap(), None);
+        assert_eq!(cache.outages(), before, "what is cached is believed all the same");
+        let head = Head { position: Position::new(7), event: EventId::from_uuid(Uuid::now_v7()) };
+        witness.tell(head).await.unwrap();
+        assert_eq!(witness.seen().await.unwrap(), Some(head));
     }
 }
