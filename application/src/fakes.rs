@@ -328,10 +328,13 @@ impl Journal<Row> for FakeStore {
     async fn find_entries(
         &self,
         entries: &[EntryId],
+        after: Position,
     ) -> Result<Vec<Option<Position>>, JournalError> {
         self.readable()?;
         let log = self.log();
-        Ok(entries.iter().map(|id| log.entries.get(id).copied()).collect())
+        let after = if log.head() < after { Position::ZERO } else { after };
+        let found = |id| log.entries.get(id).copied().filter(|position| *position > after);
+        Ok(entries.iter().map(found).collect())
     }
 
     async fn versions(&self, streams: &[StreamId]) -> Result<Vec<Version>, JournalError> {

@@ -13,6 +13,7 @@ mod m20261126_000006_lost_tasks;
 mod m20261126_000007_positions;
 mod m20261126_000008_append_placed;
 mod m20261126_000010_transfers;
+mod m20261127_000011_entries;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000007_positions::Migration),
             Box::new(m20261126_000008_append_placed::Migration),
             Box::new(m20261126_000010_transfers::Migration),
+            Box::new(m20261127_000011_entries::Migration),
         ]
     }
 }

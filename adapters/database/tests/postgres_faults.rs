@@ -56,7 +56,8 @@ async fn append_at_last(database: &Database, name: &str) {
             }
             Err(JournalError::Unavailable(_) | JournalError::ReadOnly(_)) => {}
             Err(JournalError::Unknown(_)) => {
-                let found = within(BOUND, name, database.find_entries(&[entry.id])).await;
+                let found =
+                    within(BOUND, name, database.find_entries(&[entry.id], Position::ZERO)).await;
                 if found.is_ok_and(|found| found[0].is_some()) {
                     return;
                 }
@@ -158,13 +159,15 @@ async fn an_append_that_was_cut_off_while_it_waited_is_never_committed_later() {
     assert!(matches!(appended, Err(JournalError::Unknown(_))), "{appended:?}");
     // Its statement goes on waiting. Whoever says now that it was not committed must be right later.
     proxy.restore();
-    let found =
-        at_last("it is looked up", || database.find_entries(std::slice::from_ref(&entry.id))).await;
+    let found = at_last("it is looked up", || {
+        database.find_entries(std::slice::from_ref(&entry.id), Position::ZERO)
+    })
+    .await;
     assert_eq!(found, [None]);
     drop(holder);
     until(&server, HELD, "0").await;
     append_at_last(&database, "after").await;
-    assert_eq!(database.find_entries(&[entry.id]).await.unwrap(), [None]);
+    assert_eq!(database.find_entries(&[entry.id], Position::ZERO).await.unwrap(), [None]);
     assert_eq!(positions(&database).await, [1, 2]);
 }
 

@@ -212,6 +212,7 @@ impl Batcher {
     /// Commits the entries. Where the outcome is unknown, the journal is asked before anyone is
     /// answered: the batch is one transaction, so one entry that is found speaks for all.
     async fn commit(&self, entries: &[Entry<Row>]) -> Result<Committed, CommandError> {
+        let reached = *self.tail.commits().borrow();
         let lost = match self.ports.journal.append(entries).await {
             Ok(outcomes) => return Ok(Committed { outcomes, lost: false }),
             Err(JournalError::Unknown(reason)) => reason,
@@ -228,7 +229,7 @@ impl Batcher {
         let began = tokio::time::Instant::now();
         while began.elapsed() < LOOKUP_PATIENCE {
             tokio::time::sleep(LOOKUP_PAUSE).await;
-            let Ok(found) = self.ports.journal.find_entries(&ids).await else { continue };
+            let Ok(found) = self.ports.journal.find_entries(&ids, reached).await else { continue };
             if found.iter().all(Option::is_none) {
                 return Err(CommandError::Unavailable(lost));
             }

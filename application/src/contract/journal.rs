@@ -243,7 +243,8 @@ pub async fn what_cant_be_written_is_refused_alone(journal: &dyn Journal<Row>) {
     journal.check().await.unwrap();
 }
 
-/// Entries are found by their id once they are committed, and only then.
+/// Entries are found by their id once they are committed, and only then, where they were appended
+/// after the position; and whatever that is, in a log that does not reach it.
 pub async fn entries_are_found(journal: &dyn Journal<Row>) {
     let mut two = event_on("a", 0);
     two.events.extend(event_on("b", 0).events);
@@ -251,7 +252,13 @@ pub async fn entries_are_found(journal: &dyn Journal<Row>) {
     let (found, lost) = (two.id, conflict.id);
     append(journal, &[two, conflict]).await;
     let ids = [lost, found, EntryId::from_uuid(Uuid::now_v7())];
-    assert_eq!(journal.find_entries(&ids).await.unwrap(), [None, Some(Position::new(2)), None]);
+    for (after, position) in
+        [(0, Some(2)), (1, Some(2)), (2, None), (3, Some(2)), (u64::MAX, Some(2))]
+    {
+        let expected = [None, position.map(Position::new), None];
+        let after = Position::new(after);
+        assert_eq!(journal.find_entries(&ids, after).await.unwrap(), expected, "{after}");
+    }
 }
 
 /// A checkpoint is remembered, by reader, and never goes back.

@@ -64,15 +64,19 @@ impl Journal<Row> for Database {
     async fn find_entries(
         &self,
         entries: &[EntryId],
+        after: Position,
     ) -> Result<Vec<Option<Position>>, JournalError> {
         if let Engine::Postgres(postgres) = &self.engine {
             postgres.end_suspects(&self.readers).await?;
         }
+        let after = if self.head().await? < after { Position::ZERO } else { after };
+        let after: i64 = stored(after.get())?;
         let ids = padded(entries.iter().map(|id| id.uuid()).collect());
         let found: Vec<(Uuid, i64)> = event::Entity::find()
             .select_only()
             .column(event::Column::EntryId)
             .column_as(event::Column::Position.max(), "last")
+            .filter(event::Column::Position.gt(after))
             .filter(event::Column::EntryId.is_in(ids))
             .group_by(event::Column::EntryId)
             .into_tuple()

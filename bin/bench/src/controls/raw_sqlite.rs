@@ -36,7 +36,6 @@ const SCHEMA: &str = r#"
     );
     CREATE UNIQUE INDEX "events_by_stream" ON "events" ("stream", "version");
     CREATE INDEX "events_by_owner" ON "events" ("owner_id", "position");
-    CREATE INDEX "events_by_entry" ON "events" ("entry_id");
     CREATE INDEX events_by_transfer ON events (json_extract(data, '$.transfer_id'))
         WHERE event_type = 'TransferSent';
     CREATE TABLE "orders" (

@@ -117,8 +117,12 @@ impl Journal<Row> for PlantedJournal {
         self.journal.check().await
     }
 
-    async fn find_entries(&self, ids: &[EntryId]) -> Result<Vec<Option<Position>>, JournalError> {
-        self.journal.find_entries(ids).await
+    async fn find_entries(
+        &self,
+        ids: &[EntryId],
+        after: Position,
+    ) -> Result<Vec<Option<Position>>, JournalError> {
+        self.journal.find_entries(ids, after).await
     }
 
     async fn versions(&self, streams: &[StreamId]) -> Result<Vec<Version>, JournalError> {

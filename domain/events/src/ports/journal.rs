@@ -44,13 +44,16 @@ pub trait Journal<R: Send + Sync + 'static>: Send + Sync {
     /// [`JournalError::Unavailable`], or [`JournalError::ReadOnly`] where only reads are answered.
     async fn check(&self) -> Result<(), JournalError>;
 
-    /// For each entry, the position of its last event, or `None` where it has no event in the log.
+    /// For each entry, the position of its last event, or `None` where it has no event in the log
+    /// after `after`: where the log had got to when they were appended, or any position before that.
+    /// A log that ends before `after` was put back since; it is looked through from its beginning.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`].
     async fn find_entries(
         &self,
         entries: &[EntryId],
+        after: Position,
     ) -> Result<Vec<Option<Position>>, JournalError>;
 
     /// The versions of streams, in order; zero for a stream without events.
