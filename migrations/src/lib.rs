@@ -14,6 +14,7 @@ mod m20261126_000007_positions;
 mod m20261126_000008_append_placed;
 mod m20261126_000010_transfers;
 mod m20261127_000011_entries;
+mod m20261127_000012_order_lists;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000008_append_placed::Migration),
             Box::new(m20261126_000010_transfers::Migration),
             Box::new(m20261127_000011_entries::Migration),
+            Box::new(m20261127_000012_order_lists::Migration),
         ]
     }
 }

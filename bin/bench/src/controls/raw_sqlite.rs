@@ -49,8 +49,12 @@ const SCHEMA: &str = r#"
         "created_at" integer NOT NULL,
         "version" integer NOT NULL ,
         "position" integer NOT NULL DEFAULT 0) WITHOUT ROWID;
-    CREATE INDEX "orders_listed" ON "orders" ("status", "position");
-    CREATE INDEX "orders_listed_of_holder" ON "orders" ("holder_id", "status", "position");"#;
+    CREATE INDEX orders_pending_of_holder ON orders (holder_id, position) WHERE status = 'PENDING';
+    CREATE INDEX orders_pending ON orders (position) WHERE status = 'PENDING';
+    CREATE INDEX orders_paid_of_holder ON orders (holder_id, position) WHERE status = 'PAID';
+    CREATE INDEX orders_paid ON orders (position) WHERE status = 'PAID';
+    CREATE INDEX orders_canceled_of_holder ON orders (holder_id, position) WHERE status = 'CANCELED';
+    CREATE INDEX orders_canceled ON orders (position) WHERE status = 'CANCELED';"#;
 const INSERT_EVENT: &str =
     "INSERT INTO events VALUES (?1, ?2, ?3, 1, 'OrderCreated', ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_ORDER: &str =
