@@ -4,6 +4,7 @@
 
 use sea_orm_migration::prelude::*;
 
+mod append;
 mod m20261123_000001_ledger;
 mod m20261123_000002_tasks;
 mod m20261125_000003_append;
@@ -15,6 +16,7 @@ mod m20261126_000008_append_placed;
 mod m20261126_000010_transfers;
 mod m20261127_000011_entries;
 mod m20261127_000012_order_lists;
+mod m20261127_000013_append_orders;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000010_transfers::Migration),
             Box::new(m20261127_000011_entries::Migration),
             Box::new(m20261127_000012_order_lists::Migration),
+            Box::new(m20261127_000013_append_orders::Migration),
         ]
     }
 }

@@ -1,7 +1,9 @@
 //! What every repository promises.
 
 use daybook_accounts::{Account, AccountPage, AccountRepository, StatementPage, TransferSide};
-use daybook_events::{Aggregate, EventPayload, Journal, Placed, Position, TransferId};
+use daybook_events::{
+    Aggregate, EntryOutcome, EventPayload, Journal, Placed, Position, TransferId,
+};
 use daybook_money::Amount;
 use daybook_orders::{
     Contents, CreateOrder, LineName, Order, OrderEvent, OrderId, OrderPage, OrderRepository,
@@ -163,6 +165,43 @@ pub async fn orders_come_back_and_are_listed_newest_first(
     assert_eq!(list(None, Some(OrderStatus::Pending), None).await, [(3, 1), (2, 3)]);
     assert_eq!(list(None, None, None).await, [(3, 1), (2, 3), (1, 2)]);
     assert_eq!(list(None, None, Some(3)).await, [(2, 3), (1, 2)]);
+}
+
+/// Orders that are new, that are new and paid in one batch, and that were there before stand as the
+/// batch leaves them; so does one in whose place a row was left that no event tells of.
+pub async fn orders_stand_as_a_batch_leaves_them(
+    journal: &dyn Journal<Row>,
+    orders: &dyn OrderRepository,
+) {
+    let created = |n: u128| {
+        let event = Order::create(CreateOrder {
+            order_id: OrderId::from_uuid(Uuid::from_u128(n)),
+            holder_id: holder(1),
+            contents: None,
+            created_at: daybook_events::Timestamp::from_micros(5),
+        });
+        let order = Order::evolve(None, &event).unwrap();
+        (order_entry(&order, &event), order)
+    };
+    let paid = |before: &Order| {
+        let event = before.pay(None).unwrap();
+        let order = Order::evolve(Some(before.clone()), &event).unwrap();
+        (order_entry(&order, &event), order)
+    };
+    let (first, before) = created(1);
+    let mut left = event_on("elsewhere", 0);
+    left.rows = vec![Row::Order(paid(&created(4).1).1)];
+    journal.append(&[first, left]).await.unwrap();
+
+    let (new, (both, made), (in_place, over)) = (created(2), created(3), created(4));
+    let (pay_first, pay_new) = (paid(&before), paid(&made));
+    let batch = [new.0, both, pay_new.0, in_place, pay_first.0];
+    let outcomes = journal.append(&batch).await.unwrap();
+    assert!(outcomes.iter().all(|one| matches!(one, EntryOutcome::Committed { .. })));
+    let expected = [pay_first.1, new.1, pay_new.1, over];
+    let mut found = orders.find(&expected.each_ref().map(|order| order.id)).await.unwrap();
+    found.sort_by_key(|order| order.id);
+    assert_eq!(found, expected);
 }
 
 fn order_entry(after: &Order, event: &OrderEvent) -> daybook_events::Entry<Row> {

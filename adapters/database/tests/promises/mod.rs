@@ -57,6 +57,7 @@ macro_rules! every_promise {
             repositories::a_statement_has_every_posting(database, database);
             repositories::a_transfer_is_found_and_stands_in_both_statements(database, database);
             repositories::orders_come_back_and_are_listed_newest_first(database, database);
+            repositories::orders_stand_as_a_batch_leaves_them(database, database);
             task_queue::tasks_are_leased_once_and_in_time(queue, time);
             task_queue::a_task_for_no_particular_time_is_due_whatever_the_clock_says(queue, time);
             task_queue::a_task_comes_as_it_was_given(queue);
