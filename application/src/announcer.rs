@@ -51,6 +51,7 @@ impl Announcer {
     pub async fn run(self, stop: CancellationToken) {
         let Some(mut position) = stop.run_until_cancelled(self.head()).await else { return };
         self.told.begin_at(position);
+        self.tail.reach(position);
         let mut rumour = None;
         let mut commits = self.tail.commits();
         let mut outside = self.listen().await;
@@ -59,6 +60,7 @@ impl Announcer {
                 Ok(events) if !events.is_empty() => {
                     position = events.last().map_or(position, |event| event.position);
                     self.told.push(events);
+                    self.tail.reach(position);
                     rumour = None;
                     continue;
                 }

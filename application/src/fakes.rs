@@ -152,6 +152,7 @@ pub(crate) struct FakeStore {
     pub(crate) gate: Semaphore,
     unreadable: AtomicBool,
     finds: AtomicUsize,
+    looked_past: Mutex<Option<Position>>,
     ids: Arc<FakeIds>,
 }
 
@@ -174,6 +175,7 @@ impl FakeStore {
             gate: Semaphore::new(1_000),
             unreadable: AtomicBool::new(false),
             finds: AtomicUsize::new(0),
+            looked_past: Mutex::default(),
             ids: Arc::default(),
         }
     }
@@ -195,6 +197,11 @@ impl FakeStore {
     /// Every batch that was to be appended so far.
     pub(crate) fn batches(&self) -> Vec<Vec<Entry<Row>>> {
         self.batches.lock().unwrap().clone()
+    }
+
+    /// Past which position entries were looked for last.
+    pub(crate) fn looked_past(&self) -> Option<Position> {
+        *self.looked_past.lock().unwrap()
     }
 
     /// How often accounts or orders were looked up.
@@ -331,6 +338,7 @@ impl Journal<Row> for FakeStore {
         after: Position,
     ) -> Result<Vec<Option<Position>>, JournalError> {
         self.readable()?;
+        *self.looked_past.lock().unwrap() = Some(after);
         let log = self.log();
         let after = if log.head() < after { Position::ZERO } else { after };
         let found = |id| log.entries.get(id).copied().filter(|position| *position > after);

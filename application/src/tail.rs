@@ -1,6 +1,7 @@
 //! The end of the log, in memory: what came a moment ago need not be read back.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use daybook_events::{EventFilter, EventId, Position, RecordedEvent};
@@ -13,6 +14,8 @@ pub struct Tail {
     kept: RwLock<Kept>,
     bounds: TailBounds,
     head: watch::Sender<Position>,
+    /// The log has come as far as this, or had.
+    reached: AtomicU64,
     in_hand: Mutex<Vec<EventId>>,
 }
 
@@ -48,6 +51,7 @@ impl Tail {
             kept: RwLock::default(),
             bounds,
             head: watch::Sender::new(Position::ZERO),
+            reached: AtomicU64::new(0),
             in_hand: Mutex::default(),
         }
     }
@@ -56,7 +60,18 @@ impl Tail {
     pub fn push(&self, events: Vec<Arc<RecordedEvent>>) {
         let Some(last) = events.last().map(|event| event.position) else { return };
         self.kept.write().unwrap_or_else(PoisonError::into_inner).add(events, self.bounds);
+        self.reach(last);
         self.head.send_replace(last);
+    }
+
+    /// Notes how far the log has come, whoever committed what is there.
+    pub(crate) fn reach(&self, position: Position) {
+        self.reached.store(position.get(), Ordering::Relaxed);
+    }
+
+    /// How far the log is known to have come.
+    pub(crate) fn reached(&self) -> Position {
+        Position::new(self.reached.load(Ordering::Relaxed))
     }
 
     /// Begins anew at this position: what is before it is not here.

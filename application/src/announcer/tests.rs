@@ -58,8 +58,11 @@ fn signal(positions: impl IntoIterator<Item = u64>) -> Signal {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_tells_of_is_found() {
     let mut setting = given().await;
+    assert_eq!(setting.tail.reached(), Position::new(2));
     setting.store.add_events([event(3, None)]);
     assert_eq!(setting.hears().await, [3]);
+    tokio::task::yield_now().await;
+    assert_eq!(setting.tail.reached(), Position::new(3));
 }
 
 #[tokio::test(start_paused = true)]

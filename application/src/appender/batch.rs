@@ -212,7 +212,7 @@ impl Batcher {
     /// Commits the entries. Where the outcome is unknown, the journal is asked before anyone is
     /// answered: the batch is one transaction, so one entry that is found speaks for all.
     async fn commit(&self, entries: &[Entry<Row>]) -> Result<Committed, CommandError> {
-        let reached = *self.tail.commits().borrow();
+        let reached = self.tail.reached();
         let lost = match self.ports.journal.append(entries).await {
             Ok(outcomes) => return Ok(Committed { outcomes, lost: false }),
             Err(JournalError::Unknown(reason)) => reason,

@@ -51,6 +51,24 @@ async fn a_commit_of_unknown_outcome_that_is_found_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_commit_of_unknown_outcome_is_looked_for_past_where_the_log_was() {
+    let store = Arc::new(FakeStore::new());
+    let process = Process::running(&store);
+    process.execute(open(1)).await.unwrap();
+    process.execute(open(2)).await.unwrap();
+    for (fate, past) in [(Fate::LostAfter, 2), (Fate::LostBefore, 3), (Fate::LostAfter, 3)] {
+        store.fated([fate]);
+        drop(process.execute(withdraw(1, "1")).await);
+        assert_eq!(store.looked_past(), Some(Position::new(past)));
+    }
+    // Another process has written meanwhile.
+    process.tail.reach(Position::new(9));
+    store.fated([Fate::LostBefore]);
+    drop(process.execute(withdraw(1, "1")).await);
+    assert_eq!(store.looked_past(), Some(Position::new(9)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_commit_of_unknown_outcome_that_is_not_found_is_unavailable() {
     let store = Arc::new(FakeStore::new());
     let mut process = Process::new(&store, SETTINGS, None);
