@@ -5,6 +5,7 @@ mod histories;
 mod keys;
 mod loading;
 mod other_processes;
+mod tasks;
 mod told;
 mod unknown_outcomes;
 
