@@ -189,6 +189,7 @@ impl From<AccountRejection> for Problem {
             | AccountRejection::AmountTooPrecise
             | AccountRejection::AmountOutOfRange
             | AccountRejection::AmountNotPositive
+            | AccountRejection::InitialBalance(_)
             | AccountRejection::InitialBalanceNegative => {
                 Self::with_detail(Kind::InvalidAmount, detail)
             }

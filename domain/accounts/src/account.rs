@@ -82,6 +82,9 @@ pub enum AccountRejection {
     /// The amount is zero or negative.
     #[error("the amount must be greater than zero")]
     AmountNotPositive,
+    /// The opening balance can't be read, or represented.
+    #[error("the initial balance {0}")]
+    InitialBalance(MoneyError),
     /// The opening balance is negative.
     #[error("the initial balance must not be negative")]
     InitialBalanceNegative,
@@ -104,6 +107,7 @@ impl AccountRejection {
             | Self::AmountTooPrecise
             | Self::AmountOutOfRange
             | Self::AmountNotPositive
+            | Self::InitialBalance(_)
             | Self::InitialBalanceNegative => true,
             Self::InsufficientFunds | Self::BalanceOutOfRange | Self::CurrencyMismatch => false,
         }
@@ -117,7 +121,9 @@ impl Account {
     /// An [`AccountRejection`] of the opening balance.
     pub fn open(command: OpenAccount) -> Result<AccountEvent, AccountRejection> {
         let initial_balance = match &command.initial_balance {
-            Some(amount) => amount.in_currency(command.currency).map_err(unreadable)?,
+            Some(amount) => {
+                amount.in_currency(command.currency).map_err(AccountRejection::InitialBalance)?
+            }
             None => Money::zero(command.currency),
         };
         if initial_balance.is_negative() {

@@ -21,7 +21,8 @@ pub struct Money {
 }
 
 /// Why an amount could not be read or computed: what is to be said of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MoneyError {
     /// The text is not a decimal number such as `12.50`.
     #[error("is not a decimal number, such as 12.50")]

@@ -2,6 +2,7 @@
 
 use daybook_accounts::{AccountId, AccountRejection};
 use daybook_application::{Receipt, Rejection};
+use daybook_money::MoneyError;
 use daybook_orders::{OrderId, OrderRejection};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -39,6 +40,16 @@ impl Asked {
             Self::TooPrecise => Err(AccountRejection::AmountTooPrecise.into()),
             Self::TooLarge => Err(AccountRejection::AmountOutOfRange.into()),
         }
+    }
+
+    fn initial_cents(&self) -> Result<i128, Rejection> {
+        let reason = match self {
+            Self::Cents(cents) => return Ok(*cents),
+            Self::NotADecimal => MoneyError::NotADecimal,
+            Self::TooPrecise => MoneyError::TooPrecise,
+            Self::TooLarge => MoneyError::OutOfRange,
+        };
+        Err(AccountRejection::InitialBalance(reason).into())
     }
 }
 
@@ -239,7 +250,7 @@ impl Rules {
     fn decide(&mut self, holder: usize, what: &What) -> Result<Answer, Rejection> {
         match what {
             What::Open { currency, initial } => {
-                let balance = initial.as_ref().map_or(Ok(0), Asked::cents)?;
+                let balance = initial.as_ref().map_or(Ok(0), Asked::initial_cents)?;
                 if balance < 0 {
                     return Err(AccountRejection::InitialBalanceNegative.into());
                 }

@@ -51,9 +51,9 @@ fn given_nothing_when_opened_then_it_has_its_opening_balance() {
 fn given_nothing_when_opened_with_a_bad_balance_then_refused() {
     for (initial, rejection) in [
         ("-0.01", AccountRejection::InitialBalanceNegative),
-        ("0.001", AccountRejection::AmountTooPrecise),
-        ("a lot", AccountRejection::AmountNotADecimal),
-        ("99999999999999999999", AccountRejection::AmountOutOfRange),
+        ("0.001", AccountRejection::InitialBalance(MoneyError::TooPrecise)),
+        ("a lot", AccountRejection::InitialBalance(MoneyError::NotADecimal)),
+        ("99999999999999999999", AccountRejection::InitialBalance(MoneyError::OutOfRange)),
     ] {
         assert_eq!(Account::open(command(1, "EUR", Some(initial))), Err(rejection), "{initial}");
     }
