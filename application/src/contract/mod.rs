@@ -20,6 +20,7 @@ pub mod cache;
 pub mod election;
 pub mod installation;
 pub mod journal;
+pub mod journal_tasks;
 pub mod repositories;
 pub mod sample;
 pub mod schedule_records;

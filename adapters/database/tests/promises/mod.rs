@@ -24,7 +24,7 @@ macro_rules! promises {
 macro_rules! every_promise {
     () => {
         use daybook_application::contract::{
-            books, election, installation, journal, repositories, schedule_records, shadows,
+            books, election, installation, journal, journal_tasks, repositories, schedule_records, shadows,
             task_kills, task_order, task_outcomes,
             task_queue, task_records,
         };
@@ -50,9 +50,9 @@ macro_rules! every_promise {
             journal::concurrent_appenders_leave_no_gap(shared);
             journal::of_appenders_that_want_the_same_one_wins(shared);
             journal::every_kind_of_row_is_written(database, database, database, database);
-            journal::a_unique_task_is_numbered_once(database, database);
-            journal::of_appenders_that_take_the_same_number_one_wins(shared);
-            journal::a_task_is_discarded_unless_a_worker_has_it(database, queue, database);
+            journal_tasks::a_unique_task_is_numbered_once(database, database);
+            journal_tasks::of_appenders_that_take_the_same_number_one_wins(shared);
+            journal_tasks::a_task_is_discarded_unless_a_worker_has_it(database, queue, database);
             repositories::accounts_are_listed_oldest_first(database, database);
             repositories::a_statement_has_every_posting(database, database);
             repositories::a_transfer_is_found_and_stands_in_both_statements(database, database);
