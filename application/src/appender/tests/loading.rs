@@ -6,19 +6,6 @@ use super::super::load::load;
 use super::*;
 use crate::States;
 
-fn ports(tasks: MockTaskRepository, holders: MockHolderRepository) -> Ports {
-    let store = Arc::new(FakeStore::new());
-    Ports {
-        journal: Arc::clone(&store) as _,
-        accounts: Arc::clone(&store) as _,
-        orders: Arc::clone(&store) as _,
-        holders: Arc::new(holders),
-        tasks: Arc::new(tasks),
-        clock: Arc::new(FakeClock::at(NOW)),
-        ids: Arc::clone(store.ids()) as _,
-    }
-}
-
 fn task(number: u128) -> TaskId {
     TaskId::from_uuid(Uuid::from_u128(number))
 }
@@ -48,7 +35,9 @@ async fn tasks_unique_keys_and_addresses_of_a_batch_take_one_query_each_kind() {
         })
         .collect();
     let mut states = States::default();
-    let unreadable = load(&ports(tasks, holders), &keys, &mut states).await.unwrap();
+    let unreadable = load(&ports(&Arc::new(FakeStore::new()), tasks, holders), &keys, &mut states)
+        .await
+        .unwrap();
     assert!(unreadable.is_empty());
     assert!(states.email_taken(&taken) && !states.email_taken("8@example.com"));
 }
@@ -67,7 +56,7 @@ async fn one_that_can_not_be_read_is_told_alone() {
         .returning(move |names| unless(names.contains(&name(6))).map(|()| Vec::new()));
     let keys: Vec<_> =
         (0..9).flat_map(|n| [Key::Task(task(n)), Key::UniqueTask(name(n))]).collect();
-    let ports = ports(tasks, MockHolderRepository::new());
+    let ports = ports(&Arc::new(FakeStore::new()), tasks, MockHolderRepository::new());
     let unreadable = load(&ports, &keys, &mut States::default()).await.unwrap();
     assert_eq!(unreadable.len(), 2);
     assert!(unreadable.contains_key(&Key::Task(task(5))));

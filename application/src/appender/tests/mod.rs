@@ -132,6 +132,23 @@ const fn at_most(count: usize) -> NonZeroUsize {
 const SETTINGS: AppenderSettings =
     AppenderSettings { queue: at_most(64), batch: at_most(32), states: at_most(8), decisions: 3 };
 
+/// The ports of an appender over a store, and what the store does not have.
+fn ports(
+    store: &Arc<FakeStore>,
+    tasks: MockTaskRepository,
+    holders: MockHolderRepository,
+) -> Ports {
+    Ports {
+        journal: Arc::clone(store) as _,
+        accounts: Arc::clone(store) as _,
+        orders: Arc::clone(store) as _,
+        holders: Arc::new(holders),
+        tasks: Arc::new(tasks),
+        clock: Arc::new(FakeClock::at(NOW)),
+        ids: Arc::clone(store.ids()) as _,
+    }
+}
+
 /// An appender over a store, and the task to be run for it.
 struct Process {
     appender: Appender,
@@ -141,15 +158,16 @@ struct Process {
 
 impl Process {
     fn new(store: &Arc<FakeStore>, settings: AppenderSettings, cache: Option<ReadCache>) -> Self {
-        let ports = Ports {
-            journal: Arc::clone(store) as _,
-            accounts: Arc::clone(store) as _,
-            orders: Arc::clone(store) as _,
-            holders: Arc::new(MockHolderRepository::new()),
-            tasks: Arc::new(MockTaskRepository::new()),
-            clock: Arc::new(FakeClock::at(NOW)),
-            ids: Arc::clone(store.ids()) as _,
-        };
+        let ports = ports(store, MockTaskRepository::new(), MockHolderRepository::new());
+        Self::with(ports, store, settings, cache)
+    }
+
+    fn with(
+        ports: Ports,
+        store: &Arc<FakeStore>,
+        settings: AppenderSettings,
+        cache: Option<ReadCache>,
+    ) -> Self {
         let reads = Reads::new(Arc::clone(store) as _, Arc::clone(store) as _, cache);
         let tail = crate::fakes::tail(64);
         let (appender, task) = Appender::new(ports, settings, reads, Arc::clone(&tail));

@@ -5,7 +5,7 @@ use daybook_events::{Task, TaskEvent, TaskState};
 use super::*;
 
 /// A process that knows of a dead task without a stream in the log.
-fn with_a_foreign_task(store: &Arc<FakeStore>) -> Appender {
+fn with_a_foreign_task(store: &Arc<FakeStore>) -> Process {
     let task = Task {
         id: TaskId::from_uuid(Uuid::from_u128(5)),
         owner: None,
@@ -24,19 +24,10 @@ fn with_a_foreign_task(store: &Arc<FakeStore>) -> Appender {
     };
     let mut tasks = MockTaskRepository::new();
     tasks.expect_find_each().returning(move |_| Ok(vec![task.clone()]));
-    let ports = Ports {
-        journal: Arc::clone(store) as _,
-        accounts: Arc::clone(store) as _,
-        orders: Arc::clone(store) as _,
-        holders: Arc::new(MockHolderRepository::new()),
-        tasks: Arc::new(tasks),
-        clock: Arc::new(FakeClock::at(NOW)),
-        ids: Arc::clone(store.ids()) as _,
-    };
-    let reads = Reads::new(Arc::clone(store) as _, Arc::clone(store) as _, None);
-    let (appender, running) = Appender::new(ports, SETTINGS, reads, crate::fakes::tail(8));
-    tokio::spawn(running.run());
-    appender
+    let ports = ports(store, tasks, MockHolderRepository::new());
+    let mut process = Process::with(ports, store, SETTINGS, None);
+    process.run();
+    process
 }
 
 #[tokio::test]
@@ -46,11 +37,11 @@ async fn what_becomes_of_a_foreign_task_follows_in_the_log_that_it_was_asked_for
         [(Change::RetryTask(id), "TaskRetried"), (Change::DiscardTask(id), "TaskDiscarded")]
     {
         let store = Arc::new(FakeStore::new());
-        let appender = with_a_foreign_task(&store);
+        let process = with_a_foreign_task(&store);
         let act = Act::new(vec![Key::Task(id)], move |_, _| {
             Ok(Decision { changes: vec![change.clone()], receipt: Receipt::Done })
         });
-        soon(appender.execute(act, Request::default())).await.unwrap().result.unwrap();
+        process.execute(act).await.unwrap().result.unwrap();
         let events = store.events();
         let stream: Vec<_> =
             events.iter().map(|event| (&*event.event_type, event.version.get())).collect();
