@@ -107,6 +107,14 @@ fn enqueued_tasks_wait_for_a_service_or_a_worker() {
 }
 
 #[test]
+fn what_is_enqueued_is_in_the_log() {
+    let folder = Folder::new();
+    run(&folder, &["enqueue", "--interval", "0ms"]);
+    let verified = run(&folder, &["verify"]);
+    assert_eq!(verified.stdout.lines().last(), Some("5 events checked, 0 differences"));
+}
+
+#[test]
 fn a_task_in_hand_is_finished_before_the_end() {
     let folder = Folder::new();
     let server = Server::start_with(&folder, &[("DAYBOOK_TEXT_TASK_DURATION", "500ms")]);
