@@ -2,7 +2,28 @@
 //! that changes it makes it anew. One with other parameters stays beside it, for instances that run
 //! while others are upgraded.
 
-pub(crate) const FUNCTION: &str = "
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DatabaseBackend;
+
+/// Makes the function, or makes it anew.
+pub(crate) async fn make(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    on_postgres(manager, FUNCTION).await
+}
+
+/// Waits for the lock that whoever appends takes: instances that are running append neither now nor in
+/// another order of locks.
+pub(crate) async fn hold_off(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    on_postgres(manager, "SELECT pg_advisory_xact_lock(1684109676, 1)").await
+}
+
+async fn on_postgres(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
+    if manager.get_database_backend() == DatabaseBackend::Postgres {
+        manager.get_connection().execute_unprepared(sql).await?;
+    }
+    Ok(())
+}
+
+const FUNCTION: &str = "
 CREATE OR REPLACE FUNCTION daybook_append(
     -- Streams that events exist in or that were only read, and the versions they are expected at.
     expected_stream text[], expected_version bigint[],

@@ -5,6 +5,8 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::big_integer;
 use sea_orm_migration::sea_orm::DatabaseBackend;
 
+use crate::append;
+
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -32,10 +34,7 @@ const INDEXES: [(&str, &str, &[&str]); 6] = [
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let (db, backend) = (manager.get_connection(), manager.get_database_backend());
-        if backend == DatabaseBackend::Postgres {
-            // Instances that are running append neither now nor in another order of locks.
-            db.execute_unprepared("SELECT pg_advisory_xact_lock(1684109676, 1)").await?;
-        }
+        append::hold_off(manager).await?;
         for (name, table) in OUTDATED {
             manager.drop_index(Index::drop().name(name).table(table).to_owned()).await?;
         }

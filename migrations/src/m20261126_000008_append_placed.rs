@@ -4,7 +4,6 @@
 //! that it writes get their positions by a trigger.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DatabaseBackend;
 
 use crate::append;
 
@@ -14,9 +13,6 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if manager.get_database_backend() == DatabaseBackend::Postgres {
-            manager.get_connection().execute_unprepared(append::FUNCTION).await?;
-        }
-        Ok(())
+        append::make(manager).await
     }
 }

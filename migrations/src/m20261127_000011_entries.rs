@@ -2,7 +2,8 @@
 //! that each event is written to.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DatabaseBackend;
+
+use crate::append;
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -10,11 +11,7 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if manager.get_database_backend() == DatabaseBackend::Postgres {
-            // Instances that are running append neither now nor in another order of locks.
-            let lock = "SELECT pg_advisory_xact_lock(1684109676, 1)";
-            manager.get_connection().execute_unprepared(lock).await?;
-        }
+        append::hold_off(manager).await?;
         manager.drop_index(Index::drop().name("events_by_entry").table("events").to_owned()).await
     }
 }

@@ -1,7 +1,6 @@
 //! On Postgres: new orders are inserted plainly, at an eighth less of the server's time.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DatabaseBackend;
 
 use crate::append;
 
@@ -11,9 +10,6 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if manager.get_database_backend() == DatabaseBackend::Postgres {
-            manager.get_connection().execute_unprepared(append::FUNCTION).await?;
-        }
-        Ok(())
+        append::make(manager).await
     }
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use daybook_accounts::AccountId;
 use daybook_events::{
-    Entry, EntryOutcome, IdempotencyRecord, JournalError, Metadata, Position, RecordedEvent,
-    StoredOutcome, StreamId, Timestamp, Version,
+    Entry, EntryOutcome, JournalError, Metadata, Position, RecordedEvent, StreamId, Timestamp,
+    Version,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use lru::LruCache;
 use tokio::sync::Notify;
 
+use super::keys::{one_of_each_key, remembered, replayed};
 use super::load::{Unreadable, load};
 use super::stage::{Stage, Staged};
 use super::{AppenderSettings, Ports, Waiting};
@@ -383,16 +384,6 @@ impl Batcher {
     }
 }
 
-/// Commands that share an idempotency key are not decided in the same batch: the second is to
-/// find the outcome of the first.
-fn one_of_each_key(batch: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
-    let mut seen = HashSet::new();
-    batch.into_iter().partition(|waiting| match &waiting.request.key {
-        Some(key) => seen.insert((waiting.command.key_scope(), key.key.clone())),
-        None => true,
-    })
-}
-
 fn answer_all(batch: Vec<Waiting>, error: &CommandError) {
     for waiting in batch {
         waiting.answer(Err(error.clone()));
@@ -453,29 +444,6 @@ fn with_new_streams(
         }
     }
     expected
-}
-
-fn remembered(
-    waiting: &Waiting,
-    result: &Result<Receipt, Rejection>,
-) -> Result<Option<IdempotencyRecord>, serde_json::Error> {
-    let of_input = result.as_ref().is_err_and(Rejection::is_of_input);
-    let Some(key) = waiting.request.key.as_ref().filter(|_| !of_input) else { return Ok(None) };
-    Ok(Some(IdempotencyRecord {
-        scope: waiting.command.key_scope(),
-        key: key.key.clone(),
-        fingerprint: key.fingerprint,
-        outcome: serde_json::to_string(result)?,
-    }))
-}
-
-fn replayed(waiting: &Waiting, stored: &StoredOutcome) -> Result<Outcome, CommandError> {
-    if waiting.request.key.as_ref().map(|key| key.fingerprint) != Some(stored.fingerprint) {
-        return Err(CommandError::KeyReused);
-    }
-    let result =
-        serde_json::from_str(&stored.outcome).map_err(|e| CommandError::Corrupt(e.to_string()))?;
-    Ok(Outcome { result, position: stored.position, replayed: true })
 }
 
 /// Workers change tasks behind the appender's back, and an address is asked about once.

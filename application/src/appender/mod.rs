@@ -6,6 +6,7 @@
 //! share one. There is no timer in it.
 
 mod batch;
+mod keys;
 mod load;
 mod stage;
 

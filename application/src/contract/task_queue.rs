@@ -82,7 +82,7 @@ const WHILE: Duration = Duration::from_millis(250);
 const NOTHING: [u128; 0] = [];
 
 /// A task, to be done at an instant in microseconds.
-pub(super) fn task(n: u128, run_at: i64) -> NewTask {
+pub fn task(n: u128, run_at: i64) -> NewTask {
     NewTask {
         id: TaskId::from_uuid(Uuid::from_u128(n)),
         owner: Some(holder(1)),
