@@ -13,6 +13,7 @@ mod auth;
 mod body;
 mod document;
 mod drain;
+mod framing;
 mod limits;
 mod metrics;
 mod page;

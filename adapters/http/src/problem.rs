@@ -60,6 +60,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    InvalidRequest "invalid-request" 400 "The request is not one of HTTP/1.1";
     InvalidBody "invalid-body" 400 "The body is not what this operation takes";
     InvalidParameter "invalid-parameter" 400 "A parameter is not what this operation takes";
     InvalidAmount "invalid-amount" 400 "The amount is not possible in this currency";
@@ -85,12 +86,14 @@ kinds! {
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be application/json";
     KeyReused "idempotency-key-reused" 422 "The idempotency key was used for another request";
     RateLimited "rate-limited" 429 "Too many requests";
+    HeadTooLarge "head-too-large" 431 "The head of the request has more than 32 KiB or 100 lines";
     Internal "internal" 500 "Something went wrong here";
     Overloaded "overloaded" 503 "Too much is going on; try again";
     Unavailable "unavailable" 503 "A part of the service is unavailable; try again";
     Contended "contended" 503 "Others kept changing the same things; try again";
     PositionNotReached "position-not-reached" 503 "The log has not come as far as was asked for; try again";
     OutcomeUnknown "outcome-unknown" 503 "It may have happened or not; try again with the same idempotency key";
+    VersionNotSupported "version-not-supported" 505 "This version of HTTP is not spoken here";
 }
 
 /// A problem to be answered.

@@ -44,7 +44,6 @@ impl<T: Send> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let mut response = Response::builder().content_type(JSON).body(Body::from(self.bytes));
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let link = self
             .next
             .and_then(|path| HeaderValue::from_str(&format!("<{path}>; rel=\"next\"")).ok());

@@ -21,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Service;
 use crate::drain::Drained;
+use crate::framing::{Framed, Verdict};
 use crate::stall::Stalling;
 
 /// A request's head has to arrive in this time.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
-/// The most that is buffered of a request's head.
-const HEADER_BYTES: usize = 32 * 1024;
+/// The most that is buffered of a request at a time. Heads are bounded before.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// When accepting fails (too many open files), how long until it is tried again.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
@@ -80,8 +81,12 @@ impl Listener {
             let Some((stream, remote, permit)) = accepted else { continue };
             let local = self.address;
             let service = service.clone();
+            let verdict = Arc::new(Verdict::default());
+            let stream = Stalling::new(stream, settings.reader_patience, settings.room.clone());
+            let stream = Framed::new(stream, Arc::clone(&verdict));
             let handler = service_fn(move |request: hyper::Request<Incoming>| {
                 let service = service.clone();
+                let refused = verdict.next();
                 async move {
                     let (local, remote) =
                         (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(remote)));
@@ -91,14 +96,16 @@ impl Listener {
                         let body = Drained::new(request.take_body());
                         request.set_body(Body::from_bytes_stream(body));
                     }
+                    if let Some(refusal) = refused {
+                        request.extensions_mut().insert(refusal);
+                    }
                     Ok::<hyper::Response<_>, Infallible>(service.answer(request).await.into())
                 }
             });
-            let stream = Stalling::new(stream, settings.reader_patience, settings.room.clone());
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_PATIENCE)
-                .max_buf_size(HEADER_BYTES)
+                .max_buf_size(BUFFER_BYTES)
                 .serve_connection(TokioIo::new(stream), handler);
             let connection = graceful.watch(connection);
             tokio::spawn(async move {

@@ -25,6 +25,7 @@ use crate::api::{
     TasksApi,
 };
 use crate::auth::Authenticator;
+use crate::framing::Refusal;
 use crate::limits::RateLimits;
 use crate::metrics::{Answers, Metrics};
 use crate::problem::{Kind, Problem};
@@ -235,9 +236,11 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
             .and_then(crate::scalars::read_uuid)
             .unwrap_or_else(|| self.ids.next());
         request.extensions_mut().insert(RequestId(id));
+        let refused = request.extensions().get::<Refusal>().copied();
         let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), request_id = %id);
         let path = request.uri().path().to_owned();
         let answered = match path.as_str() {
+            _ if let Some(refusal) = refused => Err(Problem::from(refusal).into()),
             "/" => Ok(Redirect::see_other("/docs").into_response()),
             "/docs" => self.docs.call(request).await.map(IntoResponse::into_response),
             "/openapi.json" => self.document.call(request).await.map(IntoResponse::into_response),
@@ -258,7 +261,9 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
             headers.insert(REQUEST_ID, id);
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if self.draining.is_cancelled() {
+        // Nothing is for a cache but what says so: tokens and problems least of all.
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if refused.is_some() || self.draining.is_cancelled() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)

@@ -14,6 +14,7 @@ mod connections;
 mod crash;
 mod drain;
 mod engines;
+mod framing;
 mod fresh_reads;
 mod known_programs;
 mod known_routes;

@@ -23,6 +23,8 @@ mod connections;
 mod crash;
 #[path = "../black_box/drain.rs"]
 mod drain;
+#[path = "../black_box/framing.rs"]
+mod framing;
 #[path = "../black_box/fresh_reads.rs"]
 mod fresh_reads;
 #[path = "../black_box/known_programs.rs"]

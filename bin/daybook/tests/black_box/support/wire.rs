@@ -43,4 +43,11 @@ impl Wire {
         self.0.read_exact(&mut body).unwrap();
         head
     }
+
+    /// Reads all that comes until the other side closes.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut all = Vec::new();
+        self.0.read_to_end(&mut all).unwrap();
+        String::from_utf8(all).unwrap()
+    }
 }
