@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::relay::next_events;
-use crate::{Row, Tail};
+use crate::{Row, Sessions, Tail};
 
 /// For commits that nobody tells of.
 const POLL: Duration = Duration::from_millis(250);
@@ -27,6 +27,7 @@ pub struct Announcer {
     tail: Arc<Tail>,
     told: Arc<Tail>,
     outside: Option<Arc<dyn EventBus>>,
+    sessions: Option<Sessions>,
 }
 
 impl std::fmt::Debug for Announcer {
@@ -44,13 +45,21 @@ impl Announcer {
         told: Arc<Tail>,
         outside: Option<Arc<dyn EventBus>>,
     ) -> Self {
-        Self { journal, tail, told, outside }
+        Self { journal, tail, told, outside, sessions: None }
+    }
+
+    /// The same, which tells these sessions of what ends them.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Sessions) -> Self {
+        Self { sessions: Some(sessions), ..self }
     }
 
     /// Runs until `stop`. Begins at the end of the log.
     pub async fn run(self, stop: CancellationToken) {
         let Some(mut position) = stop.run_until_cancelled(self.head()).await else { return };
         self.told.begin_at(position);
+        // What ended before was told to nobody.
+        self.sessions.iter().for_each(Sessions::doubt);
         self.tail.reach(position);
         let mut rumour = None;
         let mut commits = self.tail.commits();
@@ -59,6 +68,7 @@ impl Announcer {
             match next_events(&*self.journal, &self.tail, position).await {
                 Ok(events) if !events.is_empty() => {
                     position = events.last().map_or(position, |event| event.position);
+                    self.sessions.iter().for_each(|sessions| sessions.hear(&events));
                     self.told.push(events);
                     self.tail.reach(position);
                     rumour = None;

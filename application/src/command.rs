@@ -1,6 +1,6 @@
 //! Commands, what they decide, and how they end.
 
-use daybook_accounts::{AccountEvent, AccountId, AccountRejection, Holder};
+use daybook_accounts::{AccountEvent, AccountId, AccountRejection, Holder, PasswordHash, Session};
 use daybook_events::{
     EntryId, HolderId, NewTask, NotificationPublished, Position, TaskId, TransferId,
 };
@@ -50,6 +50,15 @@ pub enum Change {
     Order(OrderId, OrderEvent),
     /// A holder registers.
     Holder(Box<Holder>),
+    /// A holder changes their password in a session.
+    Password {
+        /// The session, which goes on.
+        session: Session,
+        /// What the new one is checked against.
+        hash: PasswordHash,
+    },
+    /// A holder logs out.
+    EndSession(Session),
     /// A notification is published.
     Notification(NotificationPublished),
     /// A task is asked for.
@@ -117,6 +126,9 @@ pub enum Rejection {
     /// Someone has registered with this email address.
     #[error("the email address is registered already")]
     EmailTaken,
+    /// The session is over, or the password was changed meanwhile.
+    #[error("the session is over")]
+    SessionOver,
     /// A rule of an account.
     #[error(transparent)]
     Account(#[from] AccountRejection),
@@ -138,6 +150,7 @@ impl Rejection {
             | Self::TaskDuplicated
             | Self::TaskNotDiscardable
             | Self::EmailTaken
+            | Self::SessionOver
             | Self::MailNotAllowed
             | Self::Order(_) => false,
         }

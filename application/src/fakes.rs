@@ -291,6 +291,8 @@ impl Log {
                 Row::Account(account) => drop(self.accounts.insert(account.id, account.clone())),
                 Row::Order(order) => drop(self.orders.insert(order.id, order.clone())),
                 Row::Holder(_)
+                | Row::PasswordChanged { .. }
+                | Row::SessionEnded { .. }
                 | Row::Posting(_)
                 | Row::Task(_)
                 | Row::TaskRetried { .. }

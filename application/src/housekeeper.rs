@@ -1,8 +1,10 @@
-//! Forgetting what need not be kept: remembered outcomes and finished tasks.
+//! Forgetting what need not be kept: remembered outcomes, finished tasks and sessions that would be over
+//! by now.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use daybook_accounts::HolderRepository;
 use daybook_events::{
     Clock, EventFilter, Journal, JournalError, Position, TaskRepository, Timestamp,
 };
@@ -14,6 +16,8 @@ use crate::Row;
 const EVERY: Duration = Duration::from_mins(10);
 /// So that a sweep never holds up commands for long.
 const AT_ONCE: u32 = 1_000;
+/// How long a session that was ended is remembered after it would have expired.
+const KEEP_ENDED_SESSIONS: Duration = Duration::from_hours(24);
 
 /// Forgets, now and then, a bounded number at a time. Events are never forgotten, and nor are dead tasks.
 ///
@@ -24,6 +28,7 @@ const AT_ONCE: u32 = 1_000;
 pub struct Housekeeper {
     journal: Arc<dyn Journal<Row>>,
     tasks: Arc<dyn TaskRepository>,
+    holders: Arc<dyn HolderRepository>,
     clock: Arc<dyn Clock>,
     keep_outcomes: Duration,
     keep_done_tasks: Duration,
@@ -40,11 +45,12 @@ impl Housekeeper {
     pub fn new(
         journal: Arc<dyn Journal<Row>>,
         tasks: Arc<dyn TaskRepository>,
+        holders: Arc<dyn HolderRepository>,
         clock: Arc<dyn Clock>,
         keep_outcomes: Duration,
         keep_done_tasks: Duration,
     ) -> Self {
-        Self { journal, tasks, clock, keep_outcomes, keep_done_tasks }
+        Self { journal, tasks, holders, clock, keep_outcomes, keep_done_tasks }
     }
 
     /// Runs until `stop`.
@@ -88,6 +94,14 @@ impl Housekeeper {
         while self
             .tasks
             .forget_done(now.minus(self.keep_done_tasks), AT_ONCE)
+            .await
+            .map_err(|error| error.to_string())?
+            >= u64::from(AT_ONCE)
+        {}
+        // A token that expired by one clock may still be good by another.
+        while self
+            .holders
+            .forget_ended_sessions(now.minus(KEEP_ENDED_SESSIONS), AT_ONCE)
             .await
             .map_err(|error| error.to_string())?
             >= u64::from(AT_ONCE)

@@ -31,7 +31,6 @@ mod housekeeper;
 mod identity;
 mod mail;
 mod mail_policy;
-mod passwords;
 mod probe;
 mod projection;
 mod queries;
@@ -40,6 +39,8 @@ mod rebuild;
 mod relay;
 mod row;
 mod schedules;
+mod sessions;
+mod sign_in;
 mod states;
 mod stream_room;
 mod tail;
@@ -56,8 +57,8 @@ pub use audit::{
 pub use caller::{Caller, Request, RequestKey};
 pub use command::{Change, Command, CommandError, Decision, Outcome, Receipt, Rejection};
 pub use commands::{
-    Commands, LoginError, MoneyMovement, NewOrder, Registration, TaskRequest, TransferRequest,
-    UniqueRequest,
+    Commands, LoginError, MoneyMovement, NewOrder, Registered, Registration, TaskRequest,
+    TransferRequest, UniqueRequest,
 };
 pub use destinations::{CacheRepair, Nowhere, Search, SharedBus, TaskDispatch};
 pub use feed::{Feed, FeedItem, FeedStream};
@@ -66,14 +67,15 @@ pub use housekeeper::Housekeeper;
 pub use identity::{IdentityKeeper, PresentIdentity};
 pub use mail::{Mail, MailError, Mailer};
 pub use mail_policy::{InvalidMailPolicy, MailPolicy};
-pub use passwords::{PasswordError, Passwords};
 pub use probe::Probe;
-pub use queries::{Freshness, Progress, Queries, QueryError};
+pub use queries::{Freshness, PAGE_BYTES, Progress, Queries, QueryError};
 pub use reads::{ReadCache, Reads, Repair};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, Replace, Shadow, Shadows, Stale};
 pub use relay::{Destination, Relay};
 pub use row::{PostingRow, Row, TaskNumber};
 pub use schedules::{InvalidSchedule, Schedule, Scheduler};
+pub use sessions::{OpenStream, Sessions, StreamLimits, TooManyStreams};
+pub use sign_in::{AuditLog, AuditOutcome, AuditedAct, Block, Origin, PasswordError, Passwords};
 pub use states::{Key, States};
 pub use stream_room::{StreamRoom, Taken};
 pub use tail::{Tail, TailBounds};

@@ -21,6 +21,11 @@ use thiserror::Error;
 use crate::destinations::OVERDUE;
 use crate::{Caller, Reads, Row};
 
+/// How many bytes a page is read of: what reaches the bound is its last. What is counted of an item is no
+/// more than it takes where it is shown: who writes them out, and stops at as many bytes, does not get to
+/// the last where there may be more.
+pub const PAGE_BYTES: u64 = 1 << 20;
+
 /// Why a query has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QueryError {
@@ -213,7 +218,7 @@ impl Queries {
         self.reads(freshness).order(caller, id).await
     }
 
-    /// A page of orders, newest first.
+    /// A page of orders, newest first, of no more than [`PAGE_BYTES`].
     ///
     /// # Errors
     /// [`QueryError`].
@@ -224,13 +229,11 @@ impl Queries {
         before: Option<Position>,
         limit: u32,
     ) -> Result<Vec<Placed<Order>>, QueryError> {
-        Ok(self
-            .orders
-            .list(&OrderPage { holder: caller.restriction(), status, before, limit })
-            .await?)
+        let (holder, bytes) = (caller.restriction(), PAGE_BYTES);
+        Ok(self.orders.list(&OrderPage { holder, status, before, limit, bytes }).await?)
     }
 
-    /// At most `limit` events of an order, oldest first; `None` where there is no such order.
+    /// At most `limit` events of an order and [`PAGE_BYTES`], oldest first; `None` where there is no such order.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -245,10 +248,11 @@ impl Queries {
         if !found.iter().any(|order| caller.may_see(Some(order.holder_id))) {
             return Ok(None);
         }
-        Ok(Some(self.journal.read(&EventFilter::Stream(id.stream()), after, limit).await?))
+        let filter = EventFilter::Stream(id.stream());
+        Ok(Some(self.journal.read_within(&filter, after, limit, PAGE_BYTES).await?))
     }
 
-    /// At most `limit` events the caller may see, oldest first.
+    /// At most `limit` events the caller may see and [`PAGE_BYTES`], oldest first.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -258,7 +262,8 @@ impl Queries {
         after: Position,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, QueryError> {
-        Ok(self.journal.read(&Self::visible(caller), after, limit).await?)
+        let filter = Self::visible(caller);
+        Ok(self.journal.read_within(&filter, after, limit, PAGE_BYTES).await?)
     }
 
     /// Which events the caller may see.
@@ -274,7 +279,7 @@ impl Queries {
         Ok(self.tasks.find(id).await?.filter(|task| caller.may_see(task.owner)))
     }
 
-    /// A page of tasks, newest first.
+    /// A page of tasks, newest first, of no more than [`PAGE_BYTES`].
     ///
     /// # Errors
     /// [`QueryError`].
@@ -286,7 +291,8 @@ impl Queries {
         limit: u32,
     ) -> Result<Vec<Placed<Task>>, QueryError> {
         let owner: Option<HolderId> = caller.restriction();
-        Ok(self.tasks.list(&TaskPage { owner, state, after, limit }).await?)
+        let page = TaskPage { owner, state, after, limit, bytes: PAGE_BYTES };
+        Ok(self.tasks.list(&page).await?)
     }
 
     /// How many tasks should have been begun a minute ago, and were not: their messages may be lost.

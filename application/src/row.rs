@@ -1,6 +1,6 @@
 //! What is written to the read models with the events of an entry.
 
-use daybook_accounts::{Account, Holder, Ledger};
+use daybook_accounts::{Account, Holder, HolderStanding, Ledger, PasswordHash, Session};
 use daybook_events::{HolderId, NewTask, TaskId, TaskKind, Timestamp, UniqueKey, Version};
 use daybook_money::Money;
 use daybook_orders::Order;
@@ -16,6 +16,22 @@ pub enum Row {
     Order(Order),
     /// Someone registered. Another holder with the same email address is a conflict.
     Holder(Box<Holder>),
+    /// A holder has another password.
+    PasswordChanged {
+        /// The holder.
+        id: HolderId,
+        /// What it is checked against.
+        hash: PasswordHash,
+        /// How the holder stands now.
+        standing: HolderStanding,
+    },
+    /// A session is over.
+    SessionEnded {
+        /// Which, and whose.
+        session: Session,
+        /// How the holder stands now.
+        standing: HolderStanding,
+    },
     /// Money was posted.
     Posting(PostingRow),
     /// A task is to be done.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use daybook_accounts::{Account, AccountId, Email};
+use daybook_accounts::{Account, AccountId, Email, Holder, HolderStanding};
 use daybook_events::{
     HolderId, StreamId, TaskId, TaskKind, TaskState, Timestamp, Topic, UniqueName, UniqueTask,
     Version,
@@ -27,6 +27,8 @@ pub enum Key {
     Asked(TaskId),
     /// The latest of a holder's tasks of a kind with a unique key.
     UniqueTask(UniqueName),
+    /// Which sessions of a holder go on.
+    Holder(HolderId),
     /// Whether an email address, in its comparable form, is registered.
     Email(Box<str>),
 }
@@ -37,6 +39,7 @@ impl Key {
         match self {
             Self::Account(id) => Some(id.stream()),
             Self::Order(id) => Some(id.stream()),
+            Self::Holder(id) => Some(Holder::stream(*id)),
             Self::Topic(topic) => Some(topic.stream()),
             Self::Task(id) | Self::Asked(id) => Some(id.stream()),
             // Guarded by the uniqueness of the rows: an address is registered once, and tasks with a
@@ -55,6 +58,7 @@ pub(crate) enum State {
     Task(TaskStanding),
     Asked(Version),
     UniqueTask(UniqueTask),
+    Holder(HolderStanding),
     EmailTaken,
 }
 
@@ -95,6 +99,7 @@ impl State {
             Self::Topic(version) | Self::Asked(version) => *version,
             Self::Task(task) => task.version,
             Self::UniqueTask(task) => task.version,
+            Self::Holder(standing) => standing.version,
             Self::EmailTaken => Version::ZERO,
         }
     }
@@ -140,6 +145,14 @@ impl States {
     /// Whether someone has registered with this address.
     pub fn email_taken(&self, key: &str) -> bool {
         self.0.contains_key(&Key::Email(key.into()))
+    }
+
+    /// How a holder stands; `None` for one who is not there.
+    pub fn holder(&self, id: HolderId) -> Option<HolderStanding> {
+        match self.0.get(&Key::Holder(id)) {
+            Some(State::Holder(standing)) => Some(*standing),
+            _ => None,
+        }
     }
 
     pub(crate) fn task(&self, id: TaskId) -> Option<&TaskStanding> {

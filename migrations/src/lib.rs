@@ -17,6 +17,7 @@ mod m20261126_000010_transfers;
 mod m20261127_000011_entries;
 mod m20261127_000012_order_lists;
 mod m20261127_000013_append_orders;
+mod m20261201_000014_sessions;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000011_entries::Migration),
             Box::new(m20261127_000012_order_lists::Migration),
             Box::new(m20261127_000013_append_orders::Migration),
+            Box::new(m20261201_000014_sessions::Migration),
         ]
     }
 }

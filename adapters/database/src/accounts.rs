@@ -19,7 +19,7 @@ use crate::Database;
 use crate::entities::{account, event, posting};
 use crate::error::Fault;
 use crate::insert::padded;
-use crate::list::Readable;
+use crate::list::{Next, Readable};
 
 #[async_trait]
 impl AccountRepository for Database {
@@ -31,12 +31,14 @@ impl AccountRepository for Database {
     }
 
     async fn list(&self, page: &AccountPage) -> Result<Vec<Placed<Account>>, RepositoryError> {
-        let (mut page, mut readable) = (*page, Readable::new(page.limit));
+        let (mut page, mut readable) = (*page, Readable::new(page.limit, u64::MAX));
         loop {
+            let next = Next::rows(readable.missing());
+            page.limit = next.rows;
             let rows = listed(&page)?.all(&self.readers).await.map_err(Fault::from)?;
             let last = rows.last().map(|row| restored(row.position)).transpose()?;
             page.after = last.map(Position::new);
-            if readable.take(rows, |row| restore_placed(&row))? {
+            if readable.take(rows, &next, |_| 0, |row| restore_placed(&row))? {
                 return Ok(readable.into_page());
             }
         }

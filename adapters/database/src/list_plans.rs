@@ -85,18 +85,20 @@ fn lists(backend: DatabaseBackend) -> Vec<(String, Statement)> {
         let page = AccountPage { holder, after: place, limit: 101 };
         all.push((name("accounts"), accounts::listed(&page).unwrap().build(backend)));
         for status in [None].into_iter().chain(OrderStatus::ALL.map(Some)) {
-            let page = OrderPage { holder, status, before: place, limit: 101 };
-            all.push((
-                name(&format!("orders {status:?}")),
-                orders::listed(&page, backend).unwrap(),
-            ));
+            let page = OrderPage { holder, status, before: place, limit: 101, bytes: 1 };
+            for columns in ["*", orders::SIZED] {
+                let statement = orders::listed(&page, columns, backend).unwrap();
+                all.push((name(&format!("orders {status:?}, {columns}")), statement));
+            }
         }
         for state in [None].into_iter().chain(TaskState::ALL.map(Some)) {
             let id = TaskId::from_uuid(Uuid::from_u128(5));
             let after = place.map(|position| TaskCursor { position, id });
-            let page = TaskPage { owner: holder, state, after, limit: 101 };
-            let statement = task_repository::listed(&page, backend).unwrap();
-            all.push((name(&format!("tasks {state:?}")), statement));
+            let page = TaskPage { owner: holder, state, after, limit: 101, bytes: 1 };
+            for columns in ["*", task_repository::SIZED] {
+                let statement = task_repository::listed(&page, columns, backend).unwrap();
+                all.push((name(&format!("tasks {state:?}, {columns}")), statement));
+            }
         }
         let page = StatementPage { account: ACCOUNT, before: place, limit: 101 };
         all.push((name("statement"), accounts::lines(&page).unwrap().build(backend)));

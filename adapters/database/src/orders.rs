@@ -14,7 +14,7 @@ use crate::accounts::{restored, stored};
 use crate::entities::order;
 use crate::error::Fault;
 use crate::insert::padded;
-use crate::list::{Newest, Readable};
+use crate::list::{Newest, Readable, sizes};
 
 #[async_trait]
 impl OrderRepository for Database {
@@ -26,21 +26,36 @@ impl OrderRepository for Database {
     }
 
     async fn list(&self, page: &OrderPage) -> Result<Vec<Placed<Order>>, RepositoryError> {
-        let (mut page, mut readable) = (*page, Readable::new(page.limit));
+        let (mut page, mut readable) = (*page, Readable::new(page.limit, page.bytes));
+        let backend = self.readers.get_database_backend();
         loop {
-            let statement = listed(&page, self.readers.get_database_backend())?;
+            let sizes = async |limit| {
+                let page = OrderPage { limit, ..page };
+                sizes(&self.readers, listed(&page, SIZED, backend)?).await
+            };
+            let next = readable.next(sizes).await?;
+            page.limit = next.rows;
+            let statement = listed(&page, "*", backend)?;
             let rows = order::Entity::find().from_raw_sql(statement).all(&self.readers).await;
             let rows = rows.map_err(Fault::from)?;
             let last = rows.last().map(|row| restored(row.position)).transpose()?;
             page.before = last.map(Position::new);
-            if readable.take(rows, restore_placed)? {
+            let size = |row: &order::Model| row.lines.as_ref().map_or(0, String::len) / 2;
+            if readable.take(rows, &next, size, restore_placed)? {
                 return Ok(readable.into_page());
             }
         }
     }
 }
 
-pub(crate) fn listed(page: &OrderPage, backend: DatabaseBackend) -> Result<Statement, Fault> {
+/// The size of a row: no more than it takes where it is shown.
+pub(crate) const SIZED: &str = "position,COALESCE(OCTET_LENGTH(lines),0)/2 AS size";
+
+pub(crate) fn listed(
+    page: &OrderPage,
+    columns: &str,
+    backend: DatabaseBackend,
+) -> Result<Statement, Fault> {
     let all = OrderStatus::ALL.map(OrderStatus::as_str);
     let one = page.status.map(OrderStatus::as_str);
     let newest = Newest {
@@ -52,6 +67,7 @@ pub(crate) fn listed(page: &OrderPage, backend: DatabaseBackend) -> Result<State
         key: "position",
         before: vec![page.before.map_or(Ok(i64::MAX), |before| stored(before.get()))?.into()],
         limit: page.limit,
+        columns,
     };
     Ok(newest.statement(backend))
 }

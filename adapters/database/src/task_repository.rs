@@ -18,7 +18,7 @@ use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
 use crate::leasing::{is_abandoned, is_waiting};
-use crate::list::{Newest, Readable};
+use crate::list::{Newest, Readable, sizes};
 use crate::task_rows::{restore, restore_placed, restore_unique};
 
 /// How many names are looked up at a time: `SQLite` joins no more than 500 parts.
@@ -87,13 +87,21 @@ impl TaskRepository for Database {
     }
 
     async fn list(&self, page: &TaskPage) -> Result<Vec<Placed<Task>>, QueueError> {
-        let (mut page, mut readable) = (page.clone(), Readable::new(page.limit));
+        let (mut page, mut readable) = (page.clone(), Readable::new(page.limit, page.bytes));
+        let backend = self.readers.get_database_backend();
         loop {
-            let statement = listed(&page, self.readers.get_database_backend())?;
+            let sizes = async |limit| {
+                let page = TaskPage { limit, ..page.clone() };
+                sizes(&self.readers, listed(&page, SIZED, backend)?).await
+            };
+            let next = readable.next(sizes).await?;
+            page.limit = next.rows;
+            let statement = listed(&page, "*", backend)?;
             let rows = Entity::find().from_raw_sql(statement).all(&self.readers).await;
             let rows = rows.map_err(Fault::from)?;
             page.after = rows.last().map(cursor).transpose()?;
-            if readable.take(rows, restore_placed)? {
+            let size = |row: &Model| row.payload.len() + row.history.len() / 2;
+            if readable.take(rows, &next, size, restore_placed)? {
                 return Ok(readable.into_page());
             }
         }
@@ -173,7 +181,14 @@ fn readable(rows: Vec<Model>) -> Vec<Task> {
     rows.into_iter().filter_map(read).collect()
 }
 
-pub(crate) fn listed(page: &TaskPage, backend: DatabaseBackend) -> Result<Statement, Fault> {
+/// The size of a row: no more than it takes where it is shown.
+pub(crate) const SIZED: &str = "position,id,OCTET_LENGTH(payload)+OCTET_LENGTH(history)/2 AS size";
+
+pub(crate) fn listed(
+    page: &TaskPage,
+    columns: &str,
+    backend: DatabaseBackend,
+) -> Result<Statement, Fault> {
     let all = TaskState::ALL.map(TaskState::as_str);
     let one = page.state.map(TaskState::as_str);
     let before = match page.after {
@@ -189,6 +204,7 @@ pub(crate) fn listed(page: &TaskPage, backend: DatabaseBackend) -> Result<Statem
         key: "position,id",
         before: vec![before.0.into(), before.1.into()],
         limit: page.limit,
+        columns,
     };
     Ok(newest.statement(backend))
 }

@@ -295,7 +295,7 @@ async fn a_bad_row_hides_no_other(own: &Own) {
     queue.enqueue(&(1..=5).map(task).collect::<Vec<_>>()).await.unwrap();
     let third = own.literal(Uuid::from_u128(3));
     own.tell(&format!("UPDATE tasks SET kind = '' WHERE id = {third}")).await;
-    let page = TaskPage { owner: None, state: None, after: None, limit: 4 };
+    let page = TaskPage { owner: None, state: None, after: None, limit: 4, bytes: u64::MAX };
     let found = TaskRepository::list(&own.database, &page).await.unwrap();
     let found: Vec<_> = found.iter().map(|task| task.thing.id.uuid().as_u128()).collect();
     assert_eq!(found, [5, 4, 2, 1]);

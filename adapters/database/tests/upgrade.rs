@@ -135,7 +135,7 @@ async fn rows_get_their_places(old: &Old) {
     let listed = AccountRepository::list(&database, &page).await.unwrap();
     let listed: Vec<_> = listed.iter().map(|a| a.thing.id.uuid().as_u128()).collect();
     assert_eq!(listed, [30, 20]);
-    let page = TaskPage { owner: None, state: None, after: None, limit: 9 };
+    let page = TaskPage { owner: None, state: None, after: None, limit: 9, bytes: u64::MAX };
     let listed = TaskRepository::list(&database, &page).await.unwrap();
     let listed: Vec<_> = listed.iter().map(|task| task.thing.id.uuid().as_u128()).collect();
     assert_eq!(listed, [52, 51, 50]);

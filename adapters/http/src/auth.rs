@@ -1,17 +1,19 @@
 //! Who asks: the bearer token, before anything else of a request is looked at.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use daybook_application::Caller;
-use daybook_events::{Clock, HolderId, Timestamp};
+use daybook_accounts::Session;
+use daybook_application::{Caller, Origin, Sessions};
+use daybook_events::{Clock, HolderId};
 use poem::http::header;
 use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use crate::connections::Connection;
 use crate::limits::RateLimits;
+use crate::origin::Proxies;
 use crate::problem::{Kind, Problem};
 use crate::token::Tokens;
 
@@ -21,10 +23,12 @@ pub(crate) struct Authenticator {
     pub clock: Arc<dyn Clock>,
     pub operators: HashSet<HolderId>,
     pub limits: Arc<RateLimits>,
+    pub sessions: Sessions,
+    pub proxies: Proxies,
 }
 
 impl Authenticator {
-    pub(crate) fn caller(&self, request: &Request) -> Result<Bearer, Problem> {
+    pub(crate) async fn caller(&self, request: &Request) -> Result<Bearer, Problem> {
         let token = request
             .headers()
             .get(header::AUTHORIZATION)
@@ -32,34 +36,47 @@ impl Authenticator {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
-        let (holder_id, until) = token
-            .and_then(|token| self.tokens.holder(token, self.clock.now()))
+        let session = token
+            .and_then(|token| self.tokens.session(token, self.clock.now()))
             .ok_or(Problem::new(Kind::Unauthenticated))?;
-        if !self.limits.allow_holder(holder_id) {
-            return Err(Problem::new(Kind::RateLimited));
+        if !self.sessions.is_live(&session).await? {
+            return Err(Problem::new(Kind::Unauthenticated));
         }
+        let holder_id = session.holder_id;
+        if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+            connection.claim(holder_id)?;
+        }
+        self.limits.allow_holder(holder_id)?;
         let caller = Caller { holder_id, operator: self.operators.contains(&holder_id) };
-        Ok(Bearer(caller, until))
+        Ok(Bearer(caller, session))
     }
 }
 
-/// The caller, by their bearer token, and when that expires.
-pub(crate) struct Bearer(pub Caller, pub Timestamp);
+/// The caller, by their bearer token, and the session that it stands for.
+pub(crate) struct Bearer(pub Caller, pub Session);
 
-/// Someone without a token, who does not ask too often.
-pub(crate) struct Guest;
+/// Someone without a token, who does not ask too often, and where they are.
+pub(crate) struct Guest(pub Origin);
 
 impl<'a> FromRequest<'a> for Guest {
-    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
-        let authenticator: &Arc<Authenticator> =
-            request.data().ok_or(Problem::new(Kind::Internal))?;
-        let client = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-        if authenticator.limits.allow_credentials(client) {
-            Ok(Self)
-        } else {
-            Err(Problem::new(Kind::RateLimited).into())
-        }
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
+        let Client(origin) = <Client as FromRequest>::from_request(request, body).await?;
+        authenticator(request)?.limits.allow_credentials(origin)?;
+        Ok(Self(origin))
     }
+}
+
+/// Where a request comes from.
+pub(crate) struct Client(pub Origin);
+
+impl<'a> FromRequest<'a> for Client {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        Ok(Self(authenticator(request)?.proxies.origin(request)))
+    }
+}
+
+fn authenticator(request: &Request) -> Result<&Arc<Authenticator>, Problem> {
+    request.data().ok_or(Problem::new(Kind::Internal))
 }
 
 const SCHEME: &str = "bearer";
@@ -75,7 +92,8 @@ impl<'a> ApiExtractor<'a> for Bearer {
             MetaSecurityScheme {
                 ty: "http",
                 description: Some(
-                    "The token that POST /register or POST /login answers; valid for 24 hours",
+                    "The token that POST /register or POST /login answers; valid for 24 hours, until POST /logout, \
+                     or until the password is changed in another session",
                 ),
                 name: None,
                 key_in: None,
@@ -96,9 +114,6 @@ impl<'a> ApiExtractor<'a> for Bearer {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        let authenticator: &Arc<Authenticator> =
-            request.data().ok_or(Problem::new(Kind::Internal))?;
-        let caller = authenticator.caller(request)?;
-        Ok(caller)
+        Ok(authenticator(request)?.caller(request).await?)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use daybook_application::{Commands, Queries};
+use daybook_application::{Commands, Queries, Sessions};
 use daybook_events::Clock;
 use futures_util::future::join_all;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -17,7 +17,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::api::Engines;
+use crate::connections::Connections;
 use crate::problem::{Kind, Problem};
+use crate::room::ReplyRoom;
+use crate::seldom::Seldom;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -43,6 +46,10 @@ pub(crate) struct Metrics {
     pub(crate) clock: Arc<dyn Clock>,
     /// The names of the relays, by which their progress is known.
     pub(crate) relays: Arc<[&'static str]>,
+    pub(crate) sessions: Sessions,
+    pub(crate) refused_streams: Seldom,
+    pub(crate) replies: ReplyRoom,
+    pub(crate) connections: Connections,
 }
 
 impl Endpoint for Metrics {
@@ -77,8 +84,45 @@ impl Metrics {
             "Whether the cache, the bus and the task queue can be used",
             self.engines_up().await,
         );
+        self.add_audit(&mut registry);
+        self.add_bounds(&mut registry);
         self.add_progress(&mut registry).await;
         Ok(registry)
+    }
+
+    fn add_audit(&self, registry: &mut Registry) {
+        let acts = Family::<[(&'static str, &'static str); 2], Counter>::default();
+        for (act, outcome, count) in self.commands.audit().counts() {
+            let labels = [("act", act.as_str()), ("outcome", outcome.as_str())];
+            acts.get_or_create(&labels).inc_by(count);
+        }
+        let help = "Registrations, log-ins, log-outs and changes of passwords, by outcome";
+        registry.register("audited_acts", help, acts);
+    }
+
+    fn add_bounds(&self, registry: &mut Registry) {
+        let (open, limit) = self.sessions.streams();
+        registry.register("streams_open", "Streams that are open", gauge(open));
+        registry.register("streams_limit", "Past so many they are refused", gauge(limit));
+        let refused = Counter::<u64>::default();
+        refused.inc_by(self.refused_streams.total());
+        let help = "Streams that were refused, as too many were open";
+        registry.register("streams_refused", help, refused);
+        let (open, limit) = self.connections.open();
+        registry.register("connections_open", "Connections that are open", gauge(open));
+        registry.register("connections_limit", "How many there may be", gauge(limit));
+        let refused = Counter::<u64>::default();
+        refused.inc_by(self.connections.refused());
+        let help = "Connections that were refused, or refused a holder, as there were too many";
+        registry.register("connections_refused", help, refused);
+        let (taken, limit) = self.replies.taken();
+        let help = "Bytes of replies that their readers have not taken yet";
+        registry.register("reply_bytes", help, gauge(taken));
+        registry.register("reply_bytes_limit", "How many there may be", gauge(limit));
+        let refused = Counter::<u64>::default();
+        refused.inc_by(self.replies.refused());
+        let help = "Replies that there was no room for";
+        registry.register("replies_refused", help, refused);
     }
 
     async fn engines_up(&self) -> Family<Label, Gauge> {

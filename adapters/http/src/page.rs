@@ -3,9 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use daybook_events::Position;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::problem::Problem;
+use crate::reply::Json;
+use crate::room::{PAGE_BYTES, Room};
 use crate::scalars::Limit;
 
 const DEFAULT_LIMIT: u32 = 100;
@@ -20,12 +23,40 @@ pub(crate) fn one_more(limit: u32) -> u32 {
     limit.saturating_add(1)
 }
 
-/// Cuts a list that was read with [`one_more`]; answers whether there is another page.
-pub(crate) fn cut<T>(list: &mut Vec<T>, limit: u32) -> bool {
+/// The most bytes of a page: as many as it is read of.
+const MOST_BYTES: usize = PAGE_BYTES;
+const _: () = assert!(MOST_BYTES as u64 == daybook_application::PAGE_BYTES);
+
+/// The reply to a list of what was found, which is documented as a list of `D`, which has one item more than `limit` where there is another
+/// page: as many as the page has room for, as they are shown. `next` is the path of the page behind one.
+pub(crate) fn reply<T, S: Serialize, D>(
+    found: &[T],
+    limit: u32,
+    room: Room,
+    show: impl Fn(&T) -> S,
+    next: impl FnOnce(&T) -> String,
+) -> Json<Vec<D>> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = list.len() > limit;
-    list.truncate(limit);
-    more
+    let mut text = vec![b'['];
+    let (mut shown, mut last) = (0, None);
+    for item in found.iter().take(limit) {
+        let before = text.len();
+        if shown > 0 {
+            text.push(b',');
+        }
+        // What can't be written can't be made either: these are our own objects.
+        let _ = serde_json::to_writer(&mut text, &show(item));
+        // One is shown, whatever it takes.
+        if shown > 0 && text.len() >= MOST_BYTES {
+            text.truncate(before);
+            break;
+        }
+        shown += 1;
+        last = Some(item);
+    }
+    text.push(b']');
+    let next = last.filter(|_| shown < found.len()).map(next);
+    Json::page(text.into(), next, room)
 }
 
 /// Which list a cursor is of, with its filters: of another it means nothing.
@@ -88,7 +119,11 @@ const NOT_OURS: &str =
 
 #[cfg(test)]
 mod tests {
+    use daybook_events::HolderId;
+    use poem::IntoResponse;
+
     use super::*;
+    use crate::room::ReplyRoom;
 
     const PAID: List<'_> = List { name: "orders", filter: Some("PAID") };
 
@@ -116,11 +151,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn one_more_says_whether_there_is_another_page() {
-        let mut list = vec![1, 2, 3];
-        assert!(cut(&mut list, 2));
-        assert_eq!(list, [1, 2]);
-        assert!(!cut(&mut list, 2));
+    async fn shown(items: Vec<String>, limit: u32) -> (Vec<String>, Option<String>) {
+        let room = ReplyRoom::new(0).page(HolderId::from_uuid(Uuid::nil())).await.unwrap();
+        let page: Json<Vec<String>> =
+            reply(&items, limit, room, Clone::clone, |last| format!("/after/{}", last.len()));
+        let response = page.into_response();
+        let link = response.header("link").map(str::to_owned);
+        let text = response.into_body().into_string().await.unwrap();
+        assert!(text.len() <= MOST_BYTES || !text.contains(','), "{} bytes", text.len());
+        (serde_json::from_str(&text).unwrap(), link)
+    }
+
+    #[tokio::test]
+    async fn one_more_says_whether_there_is_another_page() {
+        let items = |count: usize| (1..=count).map(|n| "x".repeat(n)).collect::<Vec<_>>();
+        let (page, link) = shown(items(3), 2).await;
+        assert_eq!((page, link.as_deref()), (items(2), Some("</after/2>; rel=\"next\"")));
+        assert_eq!(shown(items(2), 2).await, (items(2), None));
+        assert_eq!(shown(Vec::new(), 2).await, (Vec::new(), None));
+    }
+
+    #[tokio::test]
+    async fn a_page_has_no_more_bytes_than_it_may_and_one_item_at_least() {
+        let items = vec!["x".repeat(300_000); 9];
+        let (page, link) = shown(items.clone(), 9).await;
+        assert_eq!((page.len(), link.is_some()), (3, true));
+        let (page, link) = shown(vec!["x".repeat(3_000_000); 2], 9).await;
+        assert_eq!((page.len(), link.is_some()), (1, true));
+        // The last that fits to the byte.
+        let exact = vec!["x".repeat((MOST_BYTES - 1) / 2 - 3); 2];
+        let (page, link) = shown(exact, 9).await;
+        assert_eq!((page.len(), link), (2, None));
     }
 }

@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -66,6 +67,7 @@ kinds! {
     InvalidAmount "invalid-amount" 400 "The amount is not possible in this currency";
     Unauthenticated "unauthenticated" 401 "A valid bearer token is needed";
     BadCredentials "bad-credentials" 401 "The email address or the password is wrong";
+    WrongPassword "wrong-password" 403 "The present password is another one";
     MailNotAllowed "mail-not-allowed" 403 "You may not send mail to this address";
     NotFound "not-found" 404 "There is no such thing";
     RouteNotFound "route-not-found" 404 "There is no such route";
@@ -86,6 +88,8 @@ kinds! {
     UnsupportedMediaType "unsupported-media-type" 415 "The body must be application/json";
     KeyReused "idempotency-key-reused" 422 "The idempotency key was used for another request";
     RateLimited "rate-limited" 429 "Too many requests";
+    TooManyConnections "too-many-connections" 429 "You have too many connections open";
+    TooManyStreams "too-many-streams" 429 "You have too many streams open";
     HeadTooLarge "head-too-large" 431 "The head of the request has more than 32 KiB or 100 lines";
     Internal "internal" 500 "Something went wrong here";
     Overloaded "overloaded" 503 "Too much is going on; try again";
@@ -103,17 +107,32 @@ pub(crate) struct Problem {
     detail: Option<String>,
     allow: Option<String>,
     replayed: bool,
+    /// How many seconds to wait, where that is known.
+    wait: Option<u64>,
+    /// Whether the connection ends with it.
+    closes: bool,
 }
 
 impl Problem {
     pub(crate) const CONTENT_TYPE: &'static str = "application/problem+json";
 
     pub(crate) const fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, allow: None, replayed: false }
+        Self { kind, detail: None, allow: None, replayed: false, wait: None, closes: false }
     }
 
     pub(crate) fn with_detail(kind: Kind, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::new(kind) }
+    }
+
+    /// The last reply of its connection.
+    pub(crate) fn closing(kind: Kind) -> Self {
+        Self { closes: true, ..Self::new(kind) }
+    }
+
+    /// What may be asked again after some time.
+    pub(crate) fn later(kind: Kind, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self { wait: Some(seconds.max(1)), ..Self::new(kind) }
     }
 
     /// A body whose `field` is not acceptable.
@@ -166,7 +185,10 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.wait.unwrap_or(1)));
+        }
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.replayed {
             headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -218,6 +240,7 @@ impl From<Rejection> for Problem {
             Rejection::TaskDuplicated => Self::new(Kind::TaskDuplicated),
             Rejection::TaskNotDiscardable => Self::new(Kind::TaskNotDiscardable),
             Rejection::EmailTaken => Self::new(Kind::EmailTaken),
+            Rejection::SessionOver => Self::new(Kind::Unauthenticated),
             Rejection::Account(rejection) => rejection.into(),
             Rejection::Order(OrderRejection::AlreadyPaid) => Self::new(Kind::OrderAlreadyPaid),
             Rejection::Order(OrderRejection::NoTotal) => Self::new(Kind::OrderWithoutTotal),
@@ -266,7 +289,10 @@ impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::BadCredentials => Self::new(Kind::BadCredentials),
-            LoginError::Overloaded => Self::new(Kind::Overloaded),
+            LoginError::Guessable => Self::field("password", error),
+            LoginError::TooMany { wait } => Self::later(Kind::RateLimited, wait),
+            LoginError::Overloaded { wait } => Self::later(Kind::Overloaded, wait),
+            LoginError::Command(error) => error.into(),
             LoginError::Unavailable(_) => {
                 tracing::error!(%error, "nobody can log in");
                 Self::new(Kind::Unavailable)
@@ -319,7 +345,7 @@ fn meta(status: u16) -> MetaResponse {
     let (description, headers) = match status {
         400 => ("The request can never be right", vec![]),
         401 => ("There is no valid bearer token", vec![header("WWW-Authenticate", "`Bearer`")]),
-        403 => ("Mail may not be sent to that address", vec![]),
+        403 => ("It is not allowed: `type` says why", vec![]),
         404 => ("It is not there, or not yours", vec![]),
         408 => ("The body took too long to arrive", vec![]),
         409 => ("A rule refuses in the present state", vec![]),
@@ -379,6 +405,10 @@ failures! {
     Registering [400, 408, 409, 413, 415, 422, 429, 500, 503];
     /// Of logging in.
     LoggingIn [400, 401, 408, 413, 415, 429, 500, 503];
+    /// Of logging out.
+    LoggingOut [400, 401, 429, 500, 503];
+    /// Of changing a password.
+    ChangingPassword [400, 401, 403, 408, 413, 415, 429, 500, 503];
     /// Of reading a list, or a stream.
     Listing [400, 401, 429, 500, 503];
     /// Of reading the log.

@@ -12,21 +12,28 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 use serde::Serialize;
 
+use crate::room::Room;
+
 pub(crate) const POSITION: HeaderName = HeaderName::from_static("daybook-position");
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const JSON: &str = "application/json";
+
+/// Stands in the extensions of a reply whose body has the room that it takes.
+#[derive(Clone, Copy)]
+pub(crate) struct HasRoom;
 
 /// A reply of 200 whose JSON is documented as `T`.
 pub(crate) struct Json<T> {
     bytes: Bytes,
     next: Option<String>,
+    room: Option<Room>,
     documented: PhantomData<T>,
 }
 
 impl<T> Json<T> {
     /// Ready JSON.
     pub(crate) fn encoded(bytes: Bytes) -> Self {
-        Self { bytes, next: None, documented: PhantomData }
+        Self { bytes, next: None, room: None, documented: PhantomData }
     }
 
     /// The JSON of `value`, which looks like a `T`.
@@ -34,15 +41,23 @@ impl<T> Json<T> {
         Self::encoded(serde_json::to_vec(value).unwrap_or_default().into())
     }
 
-    /// A page; `next` is the path of the one after it.
-    pub(crate) fn page(value: &impl Serialize, next: Option<String>) -> Self {
-        Self { next, ..Self::of(value) }
+    /// The JSON of a page, in the room that it takes; `next` is the path of the one after it.
+    pub(crate) fn page(bytes: Bytes, next: Option<String>, room: Room) -> Self {
+        Self { bytes, next, room: Some(room), documented: PhantomData }
     }
 }
 
 impl<T: Send> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let mut response = Response::builder().content_type(JSON).body(Body::from(self.bytes));
+        let is_held = self.room.is_some();
+        let bytes = match self.room {
+            Some(room) => room.hold(self.bytes),
+            None => self.bytes,
+        };
+        let mut response = Response::builder().content_type(JSON).body(Body::from(bytes));
+        if is_held {
+            response.extensions_mut().insert(HasRoom);
+        }
         let headers = response.headers_mut();
         let link = self
             .next

@@ -16,7 +16,6 @@ use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Body, Request};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Service;
@@ -26,6 +25,8 @@ use crate::stall::Stalling;
 
 /// A request's head has to arrive in this time.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// On a connection of the reserve.
+const RESERVE_PATIENCE: Duration = Duration::from_secs(2);
 /// The most that is buffered of a request at a time. Heads are bounded before.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// When accepting fails (too many open files), how long until it is tried again.
@@ -34,8 +35,6 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 /// Bounds of the server.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// How many connections there may be; more wait to be accepted.
-    pub connections: usize,
     /// How long requests in flight may take when the server has to stop.
     pub grace: Duration,
     /// How long a client may take nothing of what it is sent; then its connection is closed. Less while
@@ -70,23 +69,30 @@ impl Listener {
 
     /// Serves until `stop`, then lets requests in flight finish.
     pub async fn serve(self, service: Service, settings: ServerSettings, stop: CancellationToken) {
-        let room = Arc::new(Semaphore::new(settings.connections));
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                accepted = self.accept(&room) => accepted,
+                accepted = self.accept() => accepted,
             };
-            let Some((stream, remote, permit)) = accepted else { continue };
+            let Some((stream, remote)) = accepted else { continue };
+            let Some(connection) = service.admit(remote.ip()) else { continue };
             let local = self.address;
             let service = service.clone();
             let verdict = Arc::new(Verdict::default());
-            let stream = Stalling::new(stream, settings.reader_patience, settings.room.clone());
+            let stream = Stalling::new(
+                stream,
+                settings.reader_patience,
+                settings.room.clone(),
+                service.replies().clone(),
+            );
             let stream = Framed::new(stream, Arc::clone(&verdict));
+            let (of, is_reserve) = (Arc::clone(&connection), connection.is_reserve());
             let handler = service_fn(move |request: hyper::Request<Incoming>| {
                 let service = service.clone();
                 let refused = verdict.next();
+                let connection = Arc::clone(&of);
                 async move {
                     let (local, remote) =
                         (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(remote)));
@@ -96,23 +102,25 @@ impl Listener {
                         let body = Drained::new(request.take_body());
                         request.set_body(Body::from_bytes_stream(body));
                     }
+                    request.extensions_mut().insert(connection);
                     if let Some(refusal) = refused {
                         request.extensions_mut().insert(refusal);
                     }
                     Ok::<hyper::Response<_>, Infallible>(service.answer(request).await.into())
                 }
             });
-            let connection = http1::Builder::new()
+            let patience = if is_reserve { RESERVE_PATIENCE } else { HEADER_PATIENCE };
+            let served = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_PATIENCE)
+                .header_read_timeout(patience)
                 .max_buf_size(BUFFER_BYTES)
                 .serve_connection(TokioIo::new(stream), handler);
-            let connection = graceful.watch(connection);
+            let served = graceful.watch(served);
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
+                if let Err(error) = served.await {
                     tracing::debug!(%error, "a connection ended early");
                 }
-                drop(permit);
+                drop(connection);
             });
         }
         drop(self.socket);
@@ -121,17 +129,13 @@ impl Listener {
         }
     }
 
-    async fn accept(
-        &self,
-        room: &Arc<Semaphore>,
-    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    async fn accept(&self) -> Option<(TcpStream, SocketAddr)> {
         match self.socket.accept().await {
             Ok((stream, remote)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection could not be set up");
                 }
-                Some((stream, remote, permit))
+                Some((stream, remote))
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

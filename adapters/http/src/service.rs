@@ -1,6 +1,7 @@
 //! The whole service: the API, its document, Swagger UI, and what every reply has in common.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -25,11 +26,17 @@ use crate::api::{
     TasksApi,
 };
 use crate::auth::Authenticator;
+use crate::connections::{Connection, ConnectionLimits, Connections};
 use crate::framing::Refusal;
 use crate::limits::RateLimits;
 use crate::metrics::{Answers, Metrics};
+use crate::origin::Proxies;
 use crate::problem::{Kind, Problem};
+use crate::reply::HasRoom;
 use crate::request::{RequestId, Routes};
+use crate::room::ReplyRoom;
+use crate::seldom::Seldom;
+use crate::sse::EVENT_STREAM;
 use crate::token::Tokens;
 
 /// What the service is put together from.
@@ -47,6 +54,12 @@ pub struct ServiceParts {
     pub operators: HashSet<HolderId>,
     /// How many requests there may be.
     pub limits: Arc<RateLimits>,
+    /// Whose word is taken for where a request comes from.
+    pub proxies: Proxies,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
+    /// How many bytes of replies there may be that nobody has taken yet.
+    pub reply_buffer: usize,
     /// Which engine serves the database, the cache, the bus and the task queue.
     pub engines: Engines,
     /// Which installation this is, and which others it met.
@@ -62,7 +75,11 @@ pub struct ServiceParts {
 
 /// The service, ready to be served by a [`Listener`](crate::Listener).
 #[derive(Clone)]
-pub struct Service(Arc<BoxEndpoint<'static, Response>>);
+pub struct Service {
+    endpoint: Arc<BoxEndpoint<'static, Response>>,
+    replies: ReplyRoom,
+    connections: Connections,
+}
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -84,8 +101,13 @@ impl Service {
             tokens: parts.tokens.clone(),
             clock: Arc::clone(&clock),
             operators: parts.operators,
-            limits: Arc::clone(&parts.limits),
+            limits: parts.limits,
+            sessions: parts.commands.sessions().clone(),
+            proxies: parts.proxies.clone(),
         });
+        let refused_streams = Seldom::default();
+        let replies = ReplyRoom::new(parts.reply_buffer);
+        let connections = Connections::new(parts.connections, parts.proxies);
         let answers = Answers::default();
         let metrics = Metrics {
             answers: answers.clone(),
@@ -94,14 +116,20 @@ impl Service {
             engines: parts.engines.clone(),
             clock: Arc::clone(&clock),
             relays: parts.relays,
+            sessions: parts.commands.sessions().clone(),
+            refused_streams: refused_streams.clone(),
+            replies: replies.clone(),
+            connections: connections.clone(),
         };
         let context = Context {
+            sessions: parts.commands.sessions().clone(),
             commands: parts.commands,
             queries: parts.queries,
             feed: parts.feed,
             tokens: parts.tokens,
             clock,
-            limits: parts.limits,
+            refused_streams,
+            replies: replies.clone(),
             engines: parts.engines,
             identity: parts.identity,
             readiness: Arc::new(Mutex::new(TroubleLog::new("the database"))),
@@ -119,15 +147,27 @@ impl Service {
             answers,
             routes,
             ids,
+            replies: replies.clone(),
             draining: parts.draining,
         };
         let guarded =
             CatchPanic::new().with_handler(|_| Problem::new(Kind::Internal).into_response());
-        Self(Arc::new(whole.with(guarded).map_to_response().boxed()))
+        let endpoint = Arc::new(whole.with(guarded).map_to_response().boxed());
+        Self { endpoint, replies, connections }
     }
 
     pub(crate) async fn answer(&self, request: Request) -> Response {
-        self.0.get_response(request).await
+        self.endpoint.get_response(request).await
+    }
+
+    /// Lets someone connect; `None` where there is no room for them.
+    pub(crate) fn admit(&self, peer: IpAddr) -> Option<Arc<Connection>> {
+        self.connections.admit(peer)
+    }
+
+    /// The room for replies.
+    pub(crate) const fn replies(&self) -> &ReplyRoom {
+        &self.replies
     }
 }
 
@@ -190,6 +230,11 @@ fn described<T: OpenApi>(groups: T) -> OpenApiService<T, ()> {
         .server("/")
 }
 
+/// What is answered also where there are too many connections for anything else.
+fn is_short_question(path: &str) -> bool {
+    matches!(path, "/health/live" | "/health/ready" | "/metrics")
+}
+
 /// A page that never changes while the process runs.
 fn fixed(
     body: Bytes,
@@ -224,6 +269,7 @@ struct Whole<A, D> {
     authenticator: Arc<Authenticator>,
     routes: Routes,
     ids: Arc<dyn IdSource>,
+    replies: ReplyRoom,
     draining: CancellationToken,
 }
 
@@ -237,20 +283,20 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
             .unwrap_or_else(|| self.ids.next());
         request.extensions_mut().insert(RequestId(id));
         let refused = request.extensions().get::<Refusal>().copied();
+        let connection = request.extensions().get::<Arc<Connection>>();
+        let is_reserve = connection.is_some_and(|connection| connection.is_reserve());
         let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), request_id = %id);
         let path = request.uri().path().to_owned();
         let answered = match path.as_str() {
             _ if let Some(refusal) = refused => Err(Problem::from(refusal).into()),
+            other if is_reserve && !is_short_question(other) => {
+                Err(Problem::new(Kind::Overloaded).into())
+            }
             "/" => Ok(Redirect::see_other("/docs").into_response()),
             "/docs" => self.docs.call(request).await.map(IntoResponse::into_response),
             "/openapi.json" => self.document.call(request).await.map(IntoResponse::into_response),
             "/metrics" => self.metrics.call(request).await,
-            _ => match self.refusal(&request) {
-                Some(problem) => Err(problem.into()),
-                None => {
-                    self.api.call(request).instrument(span).await.map(IntoResponse::into_response)
-                }
-            },
+            _ => self.operation(request).instrument(span).await,
         };
         let mut response = answered.unwrap_or_else(|error| self.problem(error, &path));
         self.answers.count(response.status());
@@ -263,7 +309,7 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         // Nothing is for a cache but what says so: tokens and problems least of all.
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        if refused.is_some() || self.draining.is_cancelled() {
+        if refused.is_some() || is_reserve || self.draining.is_cancelled() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
@@ -272,10 +318,41 @@ impl<A: Endpoint, D: Endpoint> Endpoint for Whole<A, D> {
 
 impl<A, D> Whole<A, D> {
     /// Why a request can't be read. Without a token nobody learns more than that one is needed.
-    fn refusal(&self, request: &Request) -> Option<Problem> {
+    async fn refusal(&self, request: &Request) -> Option<Problem> {
         let fault = self.routes.fault(request)?;
-        let refused = fault.needs_token.then(|| self.authenticator.caller(request).err());
-        Some(refused.flatten().unwrap_or(fault.problem))
+        if fault.needs_token
+            && let Err(refused) = self.authenticator.caller(request).await
+        {
+            return Some(refused);
+        }
+        Some(fault.problem)
+    }
+
+    async fn operation(&self, request: Request) -> poem::Result<Response>
+    where
+        A: Endpoint,
+    {
+        if let Some(problem) = self.refusal(&request).await {
+            return Err(problem.into());
+        }
+        let response = self.api.call(request).await?.into_response();
+        self.held(response).await
+    }
+
+    /// The reply, with the room that it takes. A stream has its own, frame by frame.
+    async fn held(&self, mut response: Response) -> poem::Result<Response> {
+        let is_held = response.extensions_mut().remove::<HasRoom>().is_some();
+        if is_held || response.content_type() == Some(EVENT_STREAM) {
+            return Ok(response);
+        }
+        let bytes = response.take_body().into_bytes().await?;
+        let room = self.replies.reply(bytes.len()).await?;
+        let bytes = match room {
+            Some(room) => room.hold(bytes),
+            None => bytes,
+        };
+        response.set_body(bytes);
+        Ok(response)
     }
 
     fn problem(&self, error: poem::Error, path: &str) -> Response {

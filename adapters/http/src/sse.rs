@@ -20,6 +20,7 @@ use crate::problem::Problem;
 use crate::reply::response_meta;
 use crate::scalars::Count;
 
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 /// So that proxies don't close a quiet stream, and a client that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How late an expiry may be noticed at most where the clock was set.
@@ -48,6 +49,8 @@ pub(crate) enum Ended {
     Stopping,
     /// The token that the stream was asked for with has expired: the reader has to log in again.
     TokenExpired,
+    /// The session was ended.
+    SessionOver,
 }
 
 impl Ended {
@@ -56,6 +59,7 @@ impl Ended {
         match self {
             Self::Stopping => None,
             Self::TokenExpired => Some(Bytes::from_static(b"event: token-expired\ndata: {}\n\n")),
+            Self::SessionOver => Some(Bytes::from_static(b"event: session-ended\ndata: {}\n\n")),
         }
     }
 }
@@ -143,7 +147,7 @@ fn with_keep_alive(
 
 impl IntoResponse for EventStream {
     fn into_response(self) -> Response {
-        let mut response = Response::builder().content_type("text/event-stream").body(self.0);
+        let mut response = Response::builder().content_type(EVENT_STREAM).body(self.0);
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // nginx would otherwise hold the events back until it has a buffer full.
@@ -158,7 +162,7 @@ impl ApiResponse for EventStream {
                        \"timestamp\":\"2026-11-23T09:30:00.123456Z\"}\n\n";
         let schema = MetaSchema { example: Some(example.into()), ..MetaSchema::new("string") };
         let schema = MetaSchemaRef::Inline(Box::new(schema));
-        let content = vec![MetaMediaType { content_type: "text/event-stream", schema }];
+        let content = vec![MetaMediaType { content_type: EVENT_STREAM, schema }];
         MetaResponses {
             responses: vec![response_meta(200, "Server-sent events, without end", content, vec![])],
         }

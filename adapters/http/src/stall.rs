@@ -9,6 +9,8 @@ use daybook_application::StreamRoom;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::room::ReplyRoom;
+
 /// How often a connection that waits for its reader looks how long it has waited.
 const TICK: Duration = Duration::from_millis(500);
 /// How long a reader may take over what it was sent, while others wait for the room that takes.
@@ -20,6 +22,7 @@ pub(crate) struct Stalling<T> {
     inner: T,
     patience: Duration,
     room: StreamRoom,
+    replies: ReplyRoom,
     waiting: Option<Waiting>,
 }
 
@@ -33,8 +36,9 @@ struct Waiting {
 }
 
 impl<T> Stalling<T> {
-    pub(crate) fn new(inner: T, patience: Duration, room: StreamRoom) -> Self {
-        Self { inner, patience, room, waiting: None }
+    /// Given up after `patience`, and sooner while others wait for the room of streams or of replies.
+    pub(crate) fn new(inner: T, patience: Duration, room: StreamRoom, replies: ReplyRoom) -> Self {
+        Self { inner, patience, room, replies, waiting: None }
     }
 
     /// Whether the reader has had its time; otherwise the task is woken to ask again.
@@ -49,7 +53,8 @@ impl<T> Stalling<T> {
             ready!(waiting.tick.as_mut().poll(cx));
             let now = Instant::now();
             let overdue = now - waiting.taken >= self.patience;
-            if overdue || (self.room.is_short() && now - waiting.since >= PATIENCE_WHILE_SHORT) {
+            let is_short = self.room.is_short() || self.replies.is_short();
+            if overdue || (is_short && now - waiting.since >= PATIENCE_WHILE_SHORT) {
                 return Poll::Ready(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the reader takes nothing",
@@ -133,7 +138,7 @@ mod tests {
         room: &StreamRoom,
     ) -> (Stalling<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
         let (here, there) = duplex(1_000);
-        (Stalling::new(here, PATIENCE, room.clone()), there)
+        (Stalling::new(here, PATIENCE, room.clone(), ReplyRoom::new(0)), there)
     }
 
     async fn fails_after(writes: impl Future<Output = io::Result<()>>) -> Duration {

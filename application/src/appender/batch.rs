@@ -377,6 +377,7 @@ impl Batcher {
                 | State::Task(_)
                 | State::Asked(_)
                 | State::UniqueTask(_)
+                | State::Holder(_)
                 | State::EmailTaken,
             )
             | None => {}
@@ -446,11 +447,13 @@ fn with_new_streams(
     expected
 }
 
-/// Workers change tasks behind the appender's back, and an address is asked about once.
+/// Workers change tasks behind the appender's back, and addresses and holders are seldom asked about.
 fn is_kept(key: &Key) -> bool {
     match key {
         Key::Account(_) | Key::Order(_) | Key::Topic(_) => true,
-        Key::Task(_) | Key::Asked(_) | Key::UniqueTask(..) | Key::Email(_) => false,
+        Key::Task(_) | Key::Asked(_) | Key::UniqueTask(..) | Key::Holder(_) | Key::Email(_) => {
+            false
+        }
     }
 }
 

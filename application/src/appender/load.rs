@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use daybook_accounts::{Account, AccountId, RepositoryError as AccountsError};
-use daybook_events::{JournalError, QueueError, Task, TaskId, TaskState, Topic, UniqueName};
+use daybook_events::{
+    HolderId, JournalError, QueueError, Task, TaskId, TaskState, Topic, UniqueName,
+};
 use daybook_orders::{Order, OrderId, RepositoryError as OrdersError};
 
 use super::Ports;
@@ -23,7 +25,7 @@ pub(super) async fn load(
 ) -> Result<Unreadable, CommandError> {
     let (mut accounts, mut orders, mut topics) = (Vec::new(), Vec::new(), Vec::new());
     let (mut asked, mut tasks) = (Vec::new(), Vec::new());
-    let (mut unique, mut emails) = (Vec::new(), Vec::new());
+    let (mut unique, mut emails, mut holders) = (Vec::new(), Vec::new(), Vec::new());
     for key in keys {
         match key {
             Key::Account(id) => accounts.push(*id),
@@ -32,6 +34,7 @@ pub(super) async fn load(
             Key::Asked(id) => asked.push(*id),
             Key::Task(id) => tasks.push(*id),
             Key::UniqueTask(name) => unique.push(name.clone()),
+            Key::Holder(id) => holders.push(*id),
             Key::Email(email) => emails.push(email.clone()),
         }
     }
@@ -69,6 +72,11 @@ pub(super) async fn load(
         Ok(found.into_iter().map(keyed).collect())
     };
     loading.all(unique, find, |name| Key::UniqueTask(name.clone())).await?;
+    let find = |ids: Vec<HolderId>| async move {
+        let found = ports.holders.standings(&ids).await?;
+        Ok(found.into_iter().map(|(id, now)| (Key::Holder(id), State::Holder(now))).collect())
+    };
+    loading.all(holders, find, |id| Key::Holder(*id)).await?;
     let find = |emails: Vec<Box<str>>| async move {
         let found = ports.holders.registered(&emails).await?;
         Ok(found.into_iter().map(|email| (Key::Email(email), State::EmailTaken)).collect())

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use daybook_accounts::{Account, Holder};
+use daybook_accounts::{
+    Account, Holder, HolderEvent, HolderStanding, PasswordChanged, PasswordHash, Session,
+    SessionEnded,
+};
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
     NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRequested, TaskRetried,
@@ -29,6 +32,8 @@ pub(super) enum Unstageable {
     Unbalanced(Currency),
     #[error("a task that does not exist was changed")]
     NoTask,
+    #[error("a holder who does not exist was changed")]
+    NoHolder,
 }
 
 /// The events and rows of one entry, and what it changed.
@@ -77,6 +82,8 @@ impl Stage<'_> {
                 self.staged.rows.push(Row::Holder(holder));
                 Ok(())
             }
+            Change::Password { session, hash } => self.password(session, hash),
+            Change::EndSession(session) => self.end_session(session),
             Change::Notification(published) => {
                 let (key, stream) = (Key::Topic(published.topic.clone()), published.topic.stream());
                 let version = self.states.version(&key).next();
@@ -135,6 +142,34 @@ impl Stage<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn password(&mut self, session: Session, hash: PasswordHash) -> Result<(), Unstageable> {
+        let id = session.holder_id;
+        let changed = PasswordChanged { holder_id: id, kept_session: session.id };
+        let standing = self.holder_event(id, &HolderEvent::PasswordChanged(changed))?;
+        self.staged.rows.push(Row::PasswordChanged { id, hash, standing });
+        Ok(())
+    }
+
+    fn end_session(&mut self, session: Session) -> Result<(), Unstageable> {
+        let id = session.holder_id;
+        let ended = SessionEnded { holder_id: id, session_id: session.id };
+        let standing = self.holder_event(id, &HolderEvent::SessionEnded(ended))?;
+        self.staged.rows.push(Row::SessionEnded { session, standing });
+        Ok(())
+    }
+
+    /// An event of a holder who has registered; how they stand after it.
+    fn holder_event(
+        &mut self,
+        id: HolderId,
+        event: &HolderEvent,
+    ) -> Result<HolderStanding, Unstageable> {
+        let standing = self.states.holder(id).ok_or(Unstageable::NoHolder)?.after(event);
+        self.event(Holder::stream(id), standing.version, event, Some(id), None);
+        self.set(Key::Holder(id), State::Holder(standing));
+        Ok(standing)
     }
 
     /// A task that has a stream. For one that came by way of a broker that begins here: what happens

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use daybook_accounts::Account;
+use daybook_accounts::{Account, HolderStanding};
 use daybook_events::{
     HolderId, Placed, Position, RecordedEvent, StreamId, TaskId, TaskKind, Version,
 };
@@ -105,8 +105,8 @@ pub struct Projected {
     pub accounts: Vec<Placed<Account>>,
     /// Orders as the log leaves them.
     pub orders: Vec<Placed<Order>>,
-    /// Everyone who registered.
-    pub holders: Vec<HolderId>,
+    /// Everyone who registered, as the log leaves them.
+    pub holders: Vec<(HolderId, HolderStanding)>,
     /// Tasks as the log leaves them.
     pub tasks: Vec<ProjectedTask>,
     /// Where the events of the page stand. No other postings than those below do.

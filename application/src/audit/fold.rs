@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use daybook_accounts::{Account, AccountEvent, AccountId, HolderEvent};
+use daybook_accounts::{Account, AccountEvent, AccountId, HolderEvent, HolderStanding};
 use daybook_events::{
     Aggregate, EventPayload, HolderId, NotificationEvent, Placed, Position, RecordedEvent,
     StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRetried, Version,
@@ -32,7 +32,7 @@ enum State {
     New,
     Account(Placed<Account>),
     Order(Placed<Order>),
-    Holder(HolderId),
+    Holder(HolderId, HolderStanding),
     Task(ProjectedTask),
     Topic,
 }
@@ -138,7 +138,7 @@ impl Projected {
         match ended.and_then(|current| current.state) {
             Some(State::Account(account)) => self.accounts.push(account),
             Some(State::Order(order)) => self.orders.push(order),
-            Some(State::Holder(holder)) => self.holders.push(holder),
+            Some(State::Holder(id, standing)) => self.holders.push((id, standing)),
             Some(State::Task(task)) => self.tasks.push(task),
             Some(State::New | State::Topic) | None => {}
         }
@@ -163,7 +163,8 @@ fn apply(
         ("account", State::Account(before)) => account(Some(before), key, event)?,
         ("order", State::New) => order(None, key, event)?,
         ("order", State::Order(before)) => order(Some(before), key, event)?,
-        ("holder", State::New) => (holder(key, event)?, Vec::new()),
+        ("holder", State::New) => (holder(None, key, event)?, Vec::new()),
+        ("holder", State::Holder(_, before)) => (holder(Some(before), key, event)?, Vec::new()),
         ("task", State::New) => (task(None, key, event)?, Vec::new()),
         ("task", State::Task(before)) => (task(Some(before), key, event)?, Vec::new()),
         ("notification", State::New | State::Topic) => {
@@ -210,11 +211,26 @@ fn order(
     Ok((State::Order(Placed { position, thing: after }), postings))
 }
 
-fn holder(key: &str, event: &RecordedEvent) -> Result<State, String> {
-    let HolderEvent::HolderRegistered(registered) = read::<HolderEvent>(event)?;
-    let id = registered.holder_id;
+fn holder(
+    before: Option<HolderStanding>,
+    key: &str,
+    event: &RecordedEvent,
+) -> Result<State, String> {
+    let change = read::<HolderEvent>(event)?;
+    let (id, standing) = match (before, &change) {
+        (None, HolderEvent::HolderRegistered(registered)) => {
+            (registered.holder_id, HolderStanding::first())
+        }
+        (Some(before), HolderEvent::PasswordChanged(changed)) => {
+            (changed.holder_id, before.after(&change))
+        }
+        (Some(before), HolderEvent::SessionEnded(ended)) => {
+            (ended.holder_id, before.after(&change))
+        }
+        _ => return Err(format!("{} can't follow there", change.event_type())),
+    };
     belongs(event, key, id.uuid(), Some(id), None)?;
-    Ok(State::Holder(id))
+    Ok(State::Holder(id, standing))
 }
 
 fn task(before: Option<ProjectedTask>, key: &str, event: &RecordedEvent) -> Result<State, String> {

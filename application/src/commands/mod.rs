@@ -12,11 +12,12 @@ use daybook_accounts::HolderRepository;
 use daybook_events::{Clock, IdSource};
 
 pub use accounts::{MoneyMovement, TransferRequest};
-pub use holders::{LoginError, Registration};
+pub use holders::{LoginError, Registered, Registration};
 pub use orders::NewOrder;
 pub use tasks::{TaskRequest, UniqueRequest};
 
-use crate::{Appender, Load, MailPolicy, Passwords};
+use crate::sign_in::Guesses;
+use crate::{Appender, AuditLog, Load, MailPolicy, Passwords, Sessions, StreamLimits};
 
 /// Everything a caller can have done.
 #[derive(Clone)]
@@ -27,6 +28,9 @@ pub struct Commands {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     mail_policy: Arc<MailPolicy>,
+    sessions: Sessions,
+    guesses: Guesses,
+    audit: AuditLog,
 }
 
 impl std::fmt::Debug for Commands {
@@ -36,7 +40,7 @@ impl std::fmt::Debug for Commands {
 }
 
 impl Commands {
-    /// Use cases over this appender. Holders may mail themselves alone.
+    /// Use cases over this appender. Holders may mail themselves alone, and open no stream.
     pub fn new(
         appender: Appender,
         passwords: Passwords,
@@ -44,14 +48,40 @@ impl Commands {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Self {
-        let mail_policy = Arc::new(MailPolicy::Own);
-        Self { appender, passwords, holders, clock, ids, mail_policy }
+        let sessions = Sessions::new(Arc::clone(&holders), StreamLimits::NONE);
+        Self {
+            appender,
+            passwords,
+            holders,
+            clock,
+            ids,
+            mail_policy: Arc::new(MailPolicy::Own),
+            sessions,
+            guesses: Guesses::new(),
+            audit: AuditLog::default(),
+        }
     }
 
     /// The same, with another policy of whom holders may mail.
     #[must_use]
     pub fn with_mail_policy(self, policy: MailPolicy) -> Self {
         Self { mail_policy: Arc::new(policy), ..self }
+    }
+
+    /// The same, with so many streams.
+    #[must_use]
+    pub fn with_stream_limits(self, limits: StreamLimits) -> Self {
+        Self { sessions: Sessions::new(Arc::clone(&self.holders), limits), ..self }
+    }
+
+    /// Which sessions go on.
+    pub const fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// What was noted of registrations, log-ins and the like.
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
     }
 
     /// How many commands wait.

@@ -24,6 +24,7 @@ pub mod journal_tasks;
 pub mod repositories;
 pub mod sample;
 pub mod schedule_records;
+pub mod sessions;
 pub mod shadows;
 pub mod task_kills;
 pub mod task_order;

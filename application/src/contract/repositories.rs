@@ -153,7 +153,8 @@ pub async fn orders_come_back_and_are_listed_newest_first(
     assert_eq!(found, made[..2]);
     let list = |owner: Option<u128>, status, before: Option<u64>| async move {
         let before = before.map(Position::new);
-        let page = OrderPage { holder: owner.map(holder), status, before, limit: 10 };
+        let page =
+            OrderPage { holder: owner.map(holder), status, before, limit: 10, bytes: u64::MAX };
         let found = orders.list(&page).await.unwrap();
         let placed =
             |found: &Placed<Order>| (found.position.get(), found.thing.id.uuid().as_u128());
@@ -165,6 +166,40 @@ pub async fn orders_come_back_and_are_listed_newest_first(
     assert_eq!(list(None, Some(OrderStatus::Pending), None).await, [(3, 1), (2, 3)]);
     assert_eq!(list(None, None, None).await, [(3, 1), (2, 3), (1, 2)]);
     assert_eq!(list(None, None, Some(3)).await, [(2, 3), (1, 2)]);
+}
+
+/// A page of orders has no more bytes of lines than it may: the order that reaches the bound is its last.
+pub async fn pages_of_orders_are_bounded_in_bytes(
+    journal: &dyn Journal<Row>,
+    orders: &dyn OrderRepository,
+) {
+    let line = || RequestedLine {
+        name: LineName::new(&"x".repeat(200)).unwrap(),
+        quantity: 1,
+        unit_price: Amount::JsonNumber("1".to_owned()),
+    };
+    let contents =
+        Contents::new("EUR".parse().unwrap(), (0..10).map(|_| line()).collect()).unwrap();
+    let created = |n: u128| {
+        let event = Order::create(CreateOrder {
+            order_id: OrderId::from_uuid(Uuid::from_u128(n)),
+            holder_id: holder(1),
+            contents: Some(contents.clone()),
+            created_at: daybook_events::Timestamp::from_micros(5),
+        });
+        order_entry(&Order::evolve(None, &event).unwrap(), &event)
+    };
+    journal.append(&(1..=30).map(created).collect::<Vec<_>>()).await.unwrap();
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = OrderPage { holder: None, status: None, before, limit: 30, bytes: 10_000 };
+        let page = orders.list(&page).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!((2..=10).contains(&page.len()) || last.position.get() == 1, "{}", page.len());
+        before = Some(last.position);
+        seen.extend(page.iter().map(|order| order.position.get()));
+    }
+    assert_eq!(seen, (1..=30).rev().collect::<Vec<_>>());
 }
 
 /// Orders that are new, that are new and paid in one batch, and that were there before stand as the

@@ -1,7 +1,8 @@
 //! Entries to try a journal with.
 
 use daybook_accounts::{
-    Account, AccountEvent, AccountId, AccountName, Holder, OpenAccount, PasswordHash,
+    Account, AccountEvent, AccountId, AccountName, Holder, HolderStanding, OpenAccount,
+    PasswordHash,
 };
 use daybook_events::{
     Aggregate, Entry, EntryId, EventData, EventId, Fingerprint, HolderId, IdempotencyKey,
@@ -115,6 +116,7 @@ pub fn registration(n: u128, email: &str) -> (Holder, Entry<Row>) {
         email: email.parse().unwrap(),
         full_name: None,
         password_hash: PasswordHash::from_phc("$argon2id$sample"),
+        standing: HolderStanding::first(),
         created_at: Timestamp::from_micros(n.try_into().unwrap()),
     };
     let entry = Entry {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use daybook_events::{
-    Clock, Doubled, Lease, LeaseLost, NewTask, Origin, Overdue, Priority, Room, TaskId, TaskKind,
-    TaskPage, TaskQueue, TaskRepository, TaskState, Timestamp,
+    Clock, Doubled, Lease, LeaseLost, NewTask, Origin, Overdue, Priority, Room, TaskCursor, TaskId,
+    TaskKind, TaskPage, TaskQueue, TaskRepository, TaskState, Timestamp,
 };
 use uuid::Uuid;
 
@@ -294,7 +294,7 @@ pub async fn tasks_are_listed_and_done_ones_forgotten(
     queue.complete(&leases[0]).await.unwrap().unwrap();
     queue.bury(&leases[1], "hopeless").await.unwrap().unwrap();
     let list = |owner, state, limit| async move {
-        let page = TaskPage { owner, state, after: None, limit };
+        let page = TaskPage { owner, state, after: None, limit, bytes: u64::MAX };
         let found = tasks.list(&page).await.unwrap();
         found.iter().map(|task| task.thing.id.uuid().as_u128()).collect::<Vec<_>>()
     };
@@ -314,6 +314,34 @@ pub async fn tasks_are_listed_and_done_ones_forgotten(
     assert_eq!(tasks.forget_done(before, 9).await.unwrap(), 0);
     assert_eq!(tasks.forget_done(after, 9).await.unwrap(), 1);
     assert_eq!(list(None, None, 9).await, [3, 2]);
+}
+
+/// A page of tasks has no more bytes of payloads than it may: the task that reaches the bound is its last.
+pub async fn pages_of_tasks_are_bounded_in_bytes(
+    queue: &dyn TaskQueue,
+    tasks: &dyn TaskRepository,
+) {
+    let payload = serde_json::value::to_raw_value(&"x".repeat(998)).unwrap();
+    let large = |n| NewTask { payload: payload.clone(), ..task(n, 0) };
+    queue.enqueue(&(1..=40).map(large).collect::<Vec<_>>()).await.unwrap();
+    let page_of = |after, limit, bytes| async move {
+        let page = TaskPage { owner: None, state: None, after, limit, bytes };
+        tasks.list(&page).await.unwrap()
+    };
+    for (limit, bytes, count) in
+        [(40, 10_500, 11), (40, 10_000, 11), (40, 0, 1), (15, 100_000, 15), (2, 1_500, 2)]
+    {
+        assert_eq!(page_of(None, limit, bytes).await.len(), count, "{limit} of {bytes} bytes");
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = page_of(after, 30, 6_500).await;
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 7);
+        after = Some(TaskCursor { position: last.position, id: last.thing.id });
+        seen.extend(page.iter().map(|task| task.thing.id.uuid().as_u128()));
+    }
+    assert_eq!(seen, (1..=40).rev().collect::<Vec<_>>());
 }
 
 /// The backlog is what can be leased now: not what waits for its time, is leased or done.

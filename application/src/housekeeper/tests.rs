@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use daybook_accounts::MockHolderRepository;
 use daybook_events::{MockJournal, MockTaskRepository};
 
 use super::*;
@@ -13,10 +14,10 @@ const START: Timestamp = Timestamp::from_micros(1_795_392_000_000_000);
 type Instants = Arc<Mutex<Vec<Timestamp>>>;
 
 /// A housekeeper that keeps everything for a day, its clock, and what it was told to forget before:
-/// outcomes and tasks. The last event is from `last`.
-fn housekeeper(last: Timestamp) -> (Housekeeper, Arc<FakeClock>, [Instants; 2]) {
-    let asked: [Instants; 2] = Default::default();
-    let [outcomes, done] = asked.clone();
+/// outcomes, tasks and sessions. The last event is from `last`.
+fn housekeeper(last: Timestamp) -> (Housekeeper, Arc<FakeClock>, [Instants; 3]) {
+    let asked: [Instants; 3] = Default::default();
+    let [outcomes, done, sessions] = asked.clone();
     let mut journal = MockJournal::new();
     journal.expect_head().returning(|| Ok(Position::new(7)));
     journal.expect_read().returning(move |_, after, _| {
@@ -32,9 +33,14 @@ fn housekeeper(last: Timestamp) -> (Housekeeper, Arc<FakeClock>, [Instants; 2]) 
         done.lock().unwrap().push(before);
         Ok(0)
     });
+    let mut holders = MockHolderRepository::new();
+    holders.expect_forget_ended_sessions().returning(move |before, _| {
+        sessions.lock().unwrap().push(before);
+        Ok(0)
+    });
     let clock = Arc::new(FakeClock::at(START));
-    let (journal, tasks) = (Arc::new(journal), Arc::new(tasks));
-    (Housekeeper::new(journal, tasks, clock.clone(), DAY, DAY), clock, asked)
+    let (journal, tasks, holders) = (Arc::new(journal), Arc::new(tasks), Arc::new(holders));
+    (Housekeeper::new(journal, tasks, holders, clock.clone(), DAY, DAY), clock, asked)
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,7 +99,7 @@ impl Instance {
         tokio::spawn(task.run());
         let commands = Commands::new(
             appender,
-            Passwords::new(1, 1),
+            Passwords::new(1),
             Arc::new(MockHolderRepository::new()),
             Arc::clone(&clock) as _,
             Arc::clone(store.ids()) as _,

@@ -66,6 +66,10 @@ pub(crate) struct CommonOptions {
     pub redis: RedisOptions,
     #[command(flatten)]
     pub amqp: AmqpOptions,
+    /// Refuse to start with what is good enough to try it out: engines on other machines without a
+    /// password, or with one that everybody knows
+    #[arg(long, env = "DAYBOOK_PRODUCTION", default_value = "false", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", global = true, value_name = "BOOL")]
+    pub production: bool,
     /// What is logged to stderr: a level, or levels by module
     #[arg(long, env = "DAYBOOK_LOG", default_value = "info", global = true)]
     pub log: String,
@@ -203,6 +207,10 @@ pub(crate) struct ServeOptions {
     /// How much memory may be taken by what is on its way from the log to those who follow it, in MiB
     #[arg(long, env = "DAYBOOK_STREAM_BUFFER_MIB", default_value = "40", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub stream_buffer_mib: u32,
+    /// How much memory may be taken by replies that their readers have not taken yet, in MiB; of lists one
+    /// holder may take a quarter
+    #[arg(long, env = "DAYBOOK_REPLY_BUFFER_MIB", default_value = "64", value_parser = clap::value_parser!(u32).range(4..=65_536))]
+    pub reply_buffer_mib: u32,
     /// How long a client may take nothing of what it is sent; then its connection is closed
     #[arg(long, env = "DAYBOOK_READER_PATIENCE", default_value = "30s", value_parser = parse_duration)]
     pub reader_patience: Duration,
@@ -215,8 +223,27 @@ pub(crate) struct ServeOptions {
     /// How long an account or order stays in the cache
     #[arg(long, env = "DAYBOOK_CACHE_TTL", default_value = "10m", value_parser = parse_duration)]
     pub cache_ttl: Duration,
-    /// Registrations and log-ins a second from one address; 0 for no limit
-    #[arg(long, env = "DAYBOOK_CREDENTIAL_RATE", default_value = "100")]
+    /// How many connections of one address (of one /64 of IPv6) there may be at a time, trusted proxies
+    /// excepted; half of all where it isn't given
+    #[arg(long, env = "DAYBOOK_ADDRESS_CONNECTIONS")]
+    pub address_connections: Option<NonZeroUsize>,
+    /// How many connections of one holder there may be at a time; a quarter of all where it isn't given
+    #[arg(long, env = "DAYBOOK_HOLDER_CONNECTIONS")]
+    pub holder_connections: Option<NonZeroUsize>,
+    /// How many streams there may be at a time; half as many as connections where it isn't given
+    #[arg(long, env = "DAYBOOK_STREAMS")]
+    pub streams: Option<NonZeroUsize>,
+    /// How many streams of one holder there may be at a time; an eighth of the connections where it
+    /// isn't given
+    #[arg(long, env = "DAYBOOK_HOLDER_STREAMS")]
+    pub holder_streams: Option<NonZeroUsize>,
+    /// The proxies (addresses or networks, separated by commas) whose X-Forwarded-For says where
+    /// requests come from. Without them a proxy is one client
+    #[arg(long, env = "DAYBOOK_TRUSTED_PROXIES", value_name = "NETWORKS")]
+    pub trusted_proxies: Option<String>,
+    /// Registrations and log-ins a second from one address, at most; 0 for as many as its share of
+    /// what can be checked
+    #[arg(long, env = "DAYBOOK_CREDENTIAL_RATE", default_value = "0")]
     pub credential_rate: u32,
     /// Requests a second of one holder; 0 for no limit
     #[arg(long, env = "DAYBOOK_HOLDER_RATE", default_value = "0")]

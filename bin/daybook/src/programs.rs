@@ -1,6 +1,5 @@
 //! The other commands: `worker`, `migrate`, and the three small programs.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,9 +80,7 @@ pub(crate) async fn publish(
     wrap: Arc<dyn Wrap>,
 ) -> Result<(), StartupError> {
     let engines = Engines::open(common, wrap).await?;
-    let one = NonZeroUsize::MIN;
-    let (commands, appender) =
-        engines.commands(engines.reads(None), &Bounds { queue: one, batch: one, states: one });
+    let (commands, appender) = engines.commands(engines.reads(None), &Bounds::SMALLEST);
     let appending = tokio::spawn(appender.run());
     // Where no server hands on what is in the log, this one does.
     let stop = CancellationToken::new();
@@ -236,9 +233,7 @@ pub(crate) async fn enqueue(
     if let Some(rabbit) = &queue {
         rabbit.connect_patiently().await.map_err(failed)?;
     }
-    let one = NonZeroUsize::MIN;
-    let (commands, appender) =
-        engines.commands(engines.reads(None), &Bounds { queue: one, batch: one, states: one });
+    let (commands, appender) = engines.commands(engines.reads(None), &Bounds::SMALLEST);
     let appending = tokio::spawn(appender.run());
     // Where no server hands on what is in the log, this one does.
     let stop = CancellationToken::new();

@@ -1,5 +1,6 @@
 //! `daybook serve`: the API, the relays and a worker in one process.
 
+mod bounds;
 mod running;
 
 use std::collections::HashSet;
@@ -8,8 +9,7 @@ use std::time::Duration;
 
 use daybook_application::{
     Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, PresentIdentity, Probe,
-    Queries, Reads, Relay, Scheduler, Search, SharedBus, StreamRoom, Tail, TailBounds,
-    TaskDispatch,
+    Queries, Reads, Relay, Scheduler, Search, SharedBus, StreamRoom, TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
 use daybook_events::{Cache, Clock, EventBus, HolderId};
@@ -22,11 +22,12 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{CommonOptions, ServeOptions};
 use crate::engines::queue::{Queue, mail_server, rabbit_settings, worker};
 use crate::engines::schedules::schedules;
-use crate::engines::{Bounds, Engines, TAIL, database, rate};
+use crate::engines::{Bounds, Engines, database, rate};
 use crate::signing_key::signing_key;
 use crate::startup::{StartupError, StopSignal, say};
 use crate::system::SystemClock;
 use crate::wrap::Wrap;
+use bounds::{Buffers, connection_limits, mebibytes, stream_limits};
 use running::{Running, Stop};
 
 const FORGET_IDLE_EVERY: Duration = Duration::from_mins(1);
@@ -56,7 +57,12 @@ pub(crate) async fn serve(
     let shared = engines.redis.clone().map(|redis| Shared::on(redis, engines.identity.present()));
     let cache = cache(&settings, shared.as_ref(), options);
     let reads = engines.reads(cache.clone().map(|cache| (cache, options.cache_ttl)));
-    let bounds = Bounds { queue: options.queue, batch: options.batch, states: options.states };
+    let bounds = Bounds {
+        queue: options.queue,
+        batch: options.batch,
+        states: options.states,
+        streams: stream_limits(options),
+    };
     let (commands, appender) = engines.commands(reads.clone(), &bounds);
     let commands = commands.with_mail_policy(options.mail_policy.clone());
     let new_tasks = appender.new_tasks();
@@ -78,6 +84,7 @@ pub(crate) async fn serve(
     let stop = Stop::default();
     let ports = engines.ports();
     let destinations = destinations(&engines, shared.clone(), reads.clone(), &queue);
+    let sessions = commands.sessions().clone();
     let service = ServiceParts {
         queries: queries(&engines, reads),
         feed: Feed::new(Arc::clone(&ports.journal), Arc::clone(&told), room.clone()),
@@ -85,6 +92,9 @@ pub(crate) async fn serve(
         tokens,
         operators: operators(&options.operators)?,
         limits: Arc::clone(&limits),
+        connections: connection_limits(options),
+        reply_buffer: mebibytes(options.reply_buffer_mib),
+        proxies: options.trusted_proxies.as_deref().unwrap_or_default().parse()?,
         relays: destinations.iter().map(|(name, _)| *name).collect(),
         engines: described(&settings, cache, shared.as_ref(), &queue),
         identity: engines.identity.present().clone(),
@@ -93,16 +103,10 @@ pub(crate) async fn serve(
     };
     let service = Service::new(service, Arc::clone(&engines.clock), Arc::clone(&engines.ids));
 
-    let housekeeper = Housekeeper::new(
-        Arc::clone(&ports.journal),
-        ports.tasks,
-        Arc::clone(&engines.clock),
-        options.keep_outcomes,
-        options.keep_tasks,
-    );
     let outside = shared.as_ref().map(|shared| Arc::clone(&shared.bus));
     let announcer =
-        Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), told, outside);
+        Announcer::new(Arc::clone(&ports.journal), Arc::clone(&engines.tail), told, outside)
+            .with_sessions(sessions);
     let mut running = Running::new(tokio::spawn(appender.run()));
     running.add("worker", worker.run(stop.tasks.clone()));
     for (name, destination) in destinations {
@@ -112,7 +116,7 @@ pub(crate) async fn serve(
     watch_identity(&engines, &mut running, &stop.background);
     running.add("scheduler", scheduler.run(stop.draining.clone()));
     running.add("announcer", announcer.run(stop.background.clone()));
-    running.add("housekeeper", housekeeper.run(stop.background.clone()));
+    running.add("housekeeper", housekeeper(&engines, options).run(stop.background.clone()));
     tokio::spawn(forget_idle_clients(limits, stop.background.clone()));
 
     let mut signals = StopSignal::listen()?;
@@ -142,6 +146,18 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+fn housekeeper(engines: &Engines, options: &ServeOptions) -> Housekeeper {
+    let ports = engines.ports();
+    Housekeeper::new(
+        ports.journal,
+        ports.tasks,
+        ports.holders,
+        ports.clock,
+        options.keep_outcomes,
+        options.keep_tasks,
+    )
+}
+
 /// Keeps the identity as the database has it, and gives it up where another log has it.
 fn watch_identity(engines: &Engines, running: &mut Running, stop: &CancellationToken) {
     running.add("identity", engines.identity.clone().run(stop.clone()));
@@ -151,38 +167,14 @@ fn watch_identity(engines: &Engines, running: &mut Running, stop: &CancellationT
 }
 
 fn server_settings(options: &ServeOptions, room: StreamRoom) -> ServerSettings {
-    ServerSettings {
-        connections: options.connections.get(),
-        grace: options.drain,
-        reader_patience: options.reader_patience,
-        room,
-    }
+    ServerSettings { grace: options.drain, reader_patience: options.reader_patience, room }
 }
 
 fn tokens(options: &ServeOptions, settings: &DatabaseSettings) -> Result<Tokens, StartupError> {
     let configured =
         options.signing_key_file.as_deref().filter(|file| !file.as_os_str().is_empty());
     let beside = database::key_beside(settings)?;
-    Ok(Tokens::new(signing_key(configured, &beside)?))
-}
-
-/// How the memory for those who follow the log is shared out, in bytes.
-struct Buffers {
-    /// What this process committed last, and again what its subscribers were told of last.
-    tail: usize,
-    /// What is on its way to subscribers.
-    room: usize,
-}
-
-impl Buffers {
-    fn of(mib: u32) -> Self {
-        let fifth = usize::try_from(mib).unwrap_or(usize::MAX).saturating_mul(1 << 20) / 5;
-        Self { tail: fifth, room: fifth.saturating_mul(3) }
-    }
-
-    fn tail(&self) -> Arc<Tail> {
-        Arc::new(Tail::new(TailBounds { events: TAIL, bytes: self.tail }))
-    }
+    Ok(Tokens::new(&signing_key(configured, &beside)?))
 }
 
 /// What the instances share by Redis.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daybook_database::OpenError;
+use daybook_http::InvalidProxies;
 use daybook_rabbitmq::RabbitConfigError;
 use daybook_redis::RedisConfigError;
 use daybook_smtp::SmtpConfigError;
@@ -43,6 +44,10 @@ pub(crate) enum StartupError {
     Listen(SocketAddr, io::Error),
     #[error("DAYBOOK_SIGNING_KEY_FILE: {0} can't be used: {1}")]
     SigningKey(PathBuf, String),
+    #[error("{0}: the engine is on another machine and {1}; with --production that is refused")]
+    WeakCredentials(&'static str, &'static str),
+    #[error("DAYBOOK_TRUSTED_PROXIES: {0}")]
+    Proxies(#[from] InvalidProxies),
     #[error("DAYBOOK_LOG: {0}")]
     Log(String),
     #[error("{setting}: {error}", setting = mail_setting(.0), error = .0)]

@@ -10,6 +10,8 @@ use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::{HolderStanding, SessionId};
+
 /// What a holder is called: one line, at most 200 characters.
 pub type FullName = Line<200>;
 
@@ -24,6 +26,8 @@ pub struct Holder {
     pub full_name: Option<FullName>,
     /// What their password is checked against.
     pub password_hash: PasswordHash,
+    /// Which sessions of theirs go on.
+    pub standing: HolderStanding,
     /// When they registered.
     pub created_at: Timestamp,
 }
@@ -45,6 +49,10 @@ impl Holder {
 pub enum HolderEvent {
     /// Someone registered.
     HolderRegistered(HolderRegistered),
+    /// They have another password.
+    PasswordChanged(PasswordChanged),
+    /// They logged out.
+    SessionEnded(SessionEnded),
 }
 
 /// Someone registered.
@@ -54,7 +62,25 @@ pub struct HolderRegistered {
     pub holder_id: HolderId,
 }
 
-event_payload!(HolderEvent { HolderRegistered });
+/// A holder has another password. Every session but one is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordChanged {
+    /// Who.
+    pub holder_id: HolderId,
+    /// The session that asked for it, which goes on.
+    pub kept_session: SessionId,
+}
+
+/// A holder logged out: one session is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEnded {
+    /// Who.
+    pub holder_id: HolderId,
+    /// Which.
+    pub session_id: SessionId,
+}
+
+event_payload!(HolderEvent { HolderRegistered, PasswordChanged, SessionEnded });
 
 /// An email address. Two that differ only in case are the same holder's.
 #[derive(Clone)]
@@ -127,46 +153,6 @@ impl fmt::Debug for Email {
     }
 }
 
-/// A password as someone typed it: 8 characters at least, 1024 bytes at most. Never shown.
-#[derive(Clone)]
-pub struct Password(Box<str>);
-
-/// The text can't be a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a password has at least 8 characters and at most 1024 bytes")]
-pub struct InvalidPassword;
-
-impl Password {
-    /// Takes a password for a new holder.
-    ///
-    /// # Errors
-    /// [`InvalidPassword`].
-    pub fn new(text: &str) -> Result<Self, InvalidPassword> {
-        let fits = text.chars().count() >= 8 && text.len() <= 1024;
-        if fits { Ok(Self(text.into())) } else { Err(InvalidPassword) }
-    }
-
-    /// Takes what someone gives to log in: any text up to 1024 bytes, to be compared.
-    ///
-    /// # Errors
-    /// [`InvalidPassword`].
-    pub fn attempt(text: &str) -> Result<Self, InvalidPassword> {
-        let fits = (1..=1024).contains(&text.len());
-        if fits { Ok(Self(text.into())) } else { Err(InvalidPassword) }
-    }
-
-    /// The text, for hashing.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
-
 /// The hash of a password, in PHC string form. Never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(Box<str>);
@@ -234,20 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_eight_characters_and_no_more_than_a_kilobyte() {
-        assert!(Password::new("pässword").is_ok());
-        assert_eq!(Password::new("seven77").map(|_| ()), Err(InvalidPassword));
-        assert_eq!(Password::new(&"x".repeat(1025)).map(|_| ()), Err(InvalidPassword));
-        assert!(Password::attempt("short").is_ok());
-        assert!(Password::attempt("").is_err());
-    }
-
-    #[test]
     fn shows_nothing_personal_or_secret() {
         let shown = format!(
             "{:?} {:?} {:?}",
             "ada@example.com".parse::<Email>().unwrap(),
-            Password::new("correct horse").unwrap(),
+            crate::Password::new("correct horse").unwrap(),
             PasswordHash::from_phc("$argon2id$…"),
         );
         assert!(!shown.contains("ada") && !shown.contains("horse") && !shown.contains("argon2id"));

@@ -20,8 +20,10 @@
 mod account;
 mod event;
 mod holder;
+mod password;
 mod ports;
 mod posting;
+mod session;
 
 pub use account::{Account, AccountName, AccountRejection, AccountStatus, OpenAccount};
 pub use event::{
@@ -29,9 +31,10 @@ pub use event::{
     OrderPaymentDebited, OrderRefundCredited, Reference, TransferReceived, TransferSent,
 };
 pub use holder::{
-    Email, FullName, Holder, HolderEvent, HolderRegistered, InvalidEmail, InvalidPassword,
-    Password, PasswordHash,
+    Email, FullName, Holder, HolderEvent, HolderRegistered, InvalidEmail, PasswordChanged,
+    PasswordHash, SessionEnded,
 };
+pub use password::{InvalidPassword, Password};
 pub use ports::{
     AccountPage, AccountRepository, HolderRepository, RepositoryError, StatementEntry,
     StatementPage, Transfer, TransferSide,
@@ -39,6 +42,7 @@ pub use ports::{
 #[cfg(feature = "mock")]
 pub use ports::{MockAccountRepository, MockHolderRepository};
 pub use posting::{Ledger, Posting};
+pub use session::{HolderStanding, Session, SessionId};
 
 daybook_events::define_id! {
     /// Names an account.

@@ -37,6 +37,8 @@ pub struct OrderPage {
     pub before: Option<Position>,
     /// At most so many.
     pub limit: u32,
+    /// No more bytes of lines: the order that reaches the bound is the last.
+    pub bytes: u64,
 }
 
 /// Why a repository could not answer.

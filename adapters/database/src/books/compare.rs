@@ -1,10 +1,11 @@
 //! Stored rows beside those that the log comes to, column by column.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use daybook_accounts::SessionId;
 use daybook_application::{Check, Difference, Projected};
 use daybook_events::{Placed, TaskKind};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Value};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Value};
 use uuid::Uuid;
 
 use super::Snapshot;
@@ -71,19 +72,27 @@ impl Snapshot {
         if page.holders.is_empty() {
             return Ok(Vec::new());
         }
-        let ids = padded(page.holders.iter().map(|id| id.uuid()).collect());
-        let rows: Vec<Uuid> = holder::Entity::find()
-            .select_only()
-            .column(holder::Column::Id)
-            .filter(holder::Column::Id.is_in(ids))
-            .into_tuple()
-            .all(&self.db)
-            .await?;
-        let rows: HashSet<_> = rows.into_iter().collect();
-        let missing = page.holders.iter().filter(|id| !rows.contains(&id.uuid()));
-        Ok(missing
-            .map(|id| Difference::new(Check::Holders, format!("holder-{id} has no row")))
-            .collect())
+        let ids = padded(page.holders.iter().map(|(id, _)| id.uuid()).collect());
+        let rows =
+            holder::Entity::find().filter(holder::Column::Id.is_in(ids)).all(&self.db).await?;
+        let row = |row: holder::Model| {
+            let is = [row.version.into(), row.credentials.into(), row.kept_session.into()];
+            (row.id, is)
+        };
+        let rows: HashMap<Uuid, [Value; 3]> = rows.into_iter().map(row).collect();
+        let mut found = Vec::new();
+        for (id, standing) in &page.holders {
+            let should = [
+                stored(standing.version.get())?.into(),
+                stored(standing.credentials.get())?.into(),
+                standing.kept_session.map(SessionId::uuid).into(),
+            ];
+            let columns = ["version", "credentials", "kept_session"];
+            let wrong = differing(&columns, rows.get(&id.uuid()), &should);
+            let name = format!("holder-{id}");
+            found.extend(wrong.map(|why| Difference::new(Check::Holders, format!("{name}{why}"))));
+        }
+        Ok(found)
     }
 
     /// Tasks that were done are forgotten in time: only those that are still there are compared.

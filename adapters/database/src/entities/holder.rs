@@ -12,6 +12,9 @@ pub(crate) struct Model {
     pub full_name: Option<String>,
     pub password_hash: String,
     pub created_at: i64,
+    pub version: i64,
+    pub credentials: i64,
+    pub kept_session: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

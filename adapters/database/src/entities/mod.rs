@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod checkpoint;
+pub(crate) mod ended_session;
 pub(crate) mod event;
 pub(crate) mod holder;
 pub(crate) mod installation;

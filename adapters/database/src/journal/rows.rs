@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use daybook_accounts::Account;
+use daybook_accounts::{Account, HolderStanding, PasswordHash, SessionId};
 use daybook_application::{PostingRow, Row};
-use daybook_events::{Entry, NewEvent, NewTask, Priority, TaskState};
+use daybook_events::{Entry, HolderId, NewEvent, NewTask, Priority, TaskState};
 use daybook_money::Money;
 use daybook_orders::{Contents, Order};
+use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Value};
 use uuid::Uuid;
 
 use super::plan::{Plan, Verdict, last_position, scoped};
 use crate::accounts::stored;
-use crate::entities::task;
+use crate::entities::{ended_session, holder, task};
 use crate::error::Fault;
 use crate::insert::Insert;
 use crate::task_rows::{priority_number, stored_history};
@@ -156,7 +157,7 @@ pub(crate) struct Tables<'a> {
     /// that are there keep their position.
     accounts: HashMap<Uuid, (i64, &'a Account)>,
     orders: HashMap<Uuid, (i64, &'a Order)>,
-    /// Tasks that were retried or discarded.
+    /// Tasks that were retried or discarded, and holders who changed something.
     changed: Vec<&'a Row>,
 }
 
@@ -237,9 +238,11 @@ impl<'a> Tables<'a> {
                         self.tasks.push(task_values(task, 1, began)?);
                     }
                 }
-                Row::TaskRetried { .. } | Row::TaskPutBack { .. } | Row::TaskDiscarded { .. } => {
-                    self.changed.push(row);
-                }
+                Row::TaskRetried { .. }
+                | Row::TaskPutBack { .. }
+                | Row::TaskDiscarded { .. }
+                | Row::PasswordChanged { .. }
+                | Row::SessionEnded { .. } => self.changed.push(row),
             }
         }
         Ok(())
@@ -257,7 +260,8 @@ impl<'a> Tables<'a> {
         ACCOUNTS.run(db, accounts).await?;
         ORDERS.run(db, orders).await?;
         for row in self.changed {
-            change(db, row).await?;
+            // Seldom, and large.
+            Box::pin(change(db, row)).await?;
         }
         Ok(())
     }
@@ -398,9 +402,24 @@ fn plain_task_values(task: &NewTask, version: i64, position: i64) -> [Value; 11]
     ]
 }
 
-/// Changes the row of a task that is there.
+/// Changes the row of a holder or a task that is there.
 async fn change(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
     let (id, version, change) = match row {
+        Row::PasswordChanged { id, hash, standing } => {
+            return change_holder(db, *id, standing, Some(hash)).await;
+        }
+        Row::SessionEnded { session, standing } => {
+            let ended = ended_session::ActiveModel {
+                id: Set(session.id.uuid()),
+                holder_id: Set(session.holder_id.uuid()),
+                until: Set(session.until.micros()),
+            };
+            ended_session::Entity::insert(ended)
+                .on_conflict_do_nothing()
+                .exec_without_returning(db)
+                .await?;
+            return change_holder(db, session.holder_id, standing, None).await;
+        }
         Row::TaskRetried { id, version, at, number } => {
             let mut again = task::Entity::update_many()
                 .col_expr(task::Column::State, Expr::value(TaskState::Queued.as_str()))
@@ -427,5 +446,25 @@ async fn change(db: &impl ConnectionTrait, row: &Row) -> Result<(), Fault> {
         .filter(task::Column::Id.eq(id.uuid()))
         .exec(db)
         .await?;
+    Ok(())
+}
+
+async fn change_holder(
+    db: &impl ConnectionTrait,
+    id: HolderId,
+    standing: &HolderStanding,
+    hash: Option<&PasswordHash>,
+) -> Result<(), Fault> {
+    let mut changed = holder::Entity::update_many()
+        .col_expr(holder::Column::Version, Expr::value(stored(standing.version.get())?))
+        .filter(holder::Column::Id.eq(id.uuid()));
+    if let Some(hash) = hash {
+        let kept = standing.kept_session.map(SessionId::uuid);
+        changed = changed
+            .col_expr(holder::Column::PasswordHash, Expr::value(hash.expose()))
+            .col_expr(holder::Column::Credentials, Expr::value(stored(standing.credentials.get())?))
+            .col_expr(holder::Column::KeptSession, Expr::value(kept));
+    }
+    changed.exec(db).await?;
     Ok(())
 }

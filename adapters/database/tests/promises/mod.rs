@@ -24,7 +24,7 @@ macro_rules! promises {
 macro_rules! every_promise {
     () => {
         use daybook_application::contract::{
-            books, election, installation, journal, journal_tasks, repositories, schedule_records, shadows,
+            books, election, installation, journal, journal_tasks, repositories, schedule_records, sessions, shadows,
             task_kills, task_order, task_outcomes,
             task_queue, task_records,
         };
@@ -53,10 +53,13 @@ macro_rules! every_promise {
             journal_tasks::a_unique_task_is_numbered_once(database, database);
             journal_tasks::of_appenders_that_take_the_same_number_one_wins(shared);
             journal_tasks::a_task_is_discarded_unless_a_worker_has_it(database, queue, database);
+            sessions::a_session_is_of_a_holder_and_their_password(database, database);
+            sessions::a_session_that_was_ended_is_over(database, database);
             repositories::accounts_are_listed_oldest_first(database, database);
             repositories::a_statement_has_every_posting(database, database);
             repositories::a_transfer_is_found_and_stands_in_both_statements(database, database);
             repositories::orders_come_back_and_are_listed_newest_first(database, database);
+            repositories::pages_of_orders_are_bounded_in_bytes(database, database);
             repositories::orders_stand_as_a_batch_leaves_them(database, database);
             task_queue::tasks_are_leased_once_and_in_time(queue, time);
             task_queue::a_task_for_no_particular_time_is_due_whatever_the_clock_says(queue, time);
@@ -68,6 +71,7 @@ macro_rules! every_promise {
             task_queue::failed_tasks_come_back_and_dead_ones_do_not(queue, database, time);
             task_queue::a_released_task_is_there_at_once(queue);
             task_queue::tasks_are_listed_and_done_ones_forgotten(queue, database, time);
+            task_queue::pages_of_tasks_are_bounded_in_bytes(queue, database);
             task_queue::the_backlog_is_what_can_be_leased(queue, time);
             task_queue::what_is_overdue_is_found(queue, database, time);
             task_queue::what_was_put_back_is_left_alone_for_a_while(queue, database);

@@ -2,7 +2,7 @@
 
 use daybook_accounts::{AccountId, AccountName, Reference, StatementEntry};
 use daybook_application::{AccountView, MoneyMovement, Outcome, Receipt, TransferRequest};
-use daybook_events::TransferId;
+use daybook_events::{Placed, TransferId};
 use daybook_money::Currency;
 use poem::Request;
 use poem_openapi::OpenApi;
@@ -45,13 +45,13 @@ impl AccountsApi {
         let list = List { name: "accounts", filter: None };
         let after = list.read(cursor.0.as_ref())?.map(|place| place.position);
         let limit = page::limit(limit.0);
-        let mut accounts = self.0.queries.accounts(&caller.0, after, page::one_more(limit)).await?;
-        let more = page::cut(&mut accounts, limit);
-        let next = accounts.last().filter(|_| more).map(|last| {
+        let room = self.0.replies.page(caller.0.holder_id).await?;
+        let accounts = self.0.queries.accounts(&caller.0, after, page::one_more(limit)).await?;
+        let next = |last: &Placed<daybook_accounts::Account>| {
             format!("/accounts?limit={limit}&cursor={}", list.cursor(Place::at(last.position)))
-        });
-        let accounts: Vec<_> = accounts.iter().map(|a| AccountView::from(&a.thing)).collect();
-        Ok(Json::page(&accounts, next))
+        };
+        let show = |account: &Placed<daybook_accounts::Account>| AccountView::from(&account.thing);
+        Ok(page::reply(&accounts, limit, room, show, next))
     }
 
     /// Open an account
@@ -255,15 +255,15 @@ impl AccountsApi {
         let of = id.to_string();
         let list = List { name: "entries", filter: Some(&of) };
         let before = list.read(cursor.0.as_ref())?.map(|place| place.position);
+        let room = self.0.replies.page(caller.0.holder_id).await?;
         let entries =
             self.0.queries.statement(&caller.0, id, before, page::one_more(limit)).await?;
-        let mut entries = entries.ok_or_else(not_found)?;
-        let more = page::cut(&mut entries, limit);
-        let next = entries.last().filter(|_| more).map(|last| {
+        let entries = entries.ok_or_else(not_found)?;
+        let next = |last: &StatementEntry| {
             let cursor = list.cursor(Place::at(last.position));
             format!("/accounts/{id}/entries?limit={limit}&cursor={cursor}")
-        });
-        Ok(Json::page(&entries.into_iter().map(line).collect::<Vec<_>>(), next))
+        };
+        Ok(page::reply(&entries, limit, room, line, next))
     }
 }
 
@@ -325,15 +325,15 @@ fn shown(transfer: daybook_accounts::Transfer) -> Transfer {
     }
 }
 
-fn line(entry: StatementEntry) -> StatementLine {
+fn line(entry: &StatementEntry) -> StatementLine {
     StatementLine {
         entry_id: entry.entry_id.uuid(),
         position: Count(entry.position.get()),
-        kind: entry.event_type,
+        kind: entry.event_type.clone(),
         amount: Decimal(entry.amount.amount()),
         balance: Decimal(entry.balance.amount()),
         timestamp: DateTime(entry.timestamp.to_string()),
-        reference: entry.reference,
+        reference: entry.reference.clone(),
         order_id: entry.order_id,
         transfer_id: entry.transfer.map(|side| side.id.uuid()),
         counter_account_id: entry.transfer.map(|side| side.counter_account.uuid()),

@@ -1,7 +1,7 @@
 //! The log, as pages and as a stream.
 
 use daybook_application::Queries;
-use daybook_events::Position;
+use daybook_events::{Position, RecordedEvent};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Query};
 
@@ -38,14 +38,13 @@ impl EventsApi {
         self.0.reached(&min_position).await?;
         let (after, limit) =
             (after.0.map(Count::position).unwrap_or_default(), page::limit(limit.0));
-        let mut events = self.0.queries.events(&caller.0, after, page::one_more(limit)).await?;
+        let room = self.0.replies.page(caller.0.holder_id).await?;
+        let events = self.0.queries.events(&caller.0, after, page::one_more(limit)).await?;
         if events.is_empty() {
             reached(&self.0.queries, after).await?;
         }
-        let more = page::cut(&mut events, limit);
-        let next = events.last().filter(|_| more);
-        let next = next.map(|last| format!("/events?limit={limit}&after={}", last.position));
-        Ok(Json::page(&events.iter().map(Event::of).collect::<Vec<_>>(), next))
+        let next = |last: &RecordedEvent| format!("/events?limit={limit}&after={}", last.position);
+        Ok(page::reply(&events, limit, room, Event::of, next))
     }
 
     /// The log as it grows
@@ -53,7 +52,7 @@ impl EventsApi {
     /// Server-sent events: `id` is the position, `event` the type, `data` the event as `GET /events`
     /// shows it. It begins now, after `after`, or where `Last-Event-ID` says, and leaves nothing
     /// out. An event `reset` says that the position asked for is not in this log, and `token-expired` that
-    /// your token has expired, which ends the stream.
+    /// your token has expired, or `session-ended` that it was ended, which ends the stream.
     #[oai(path = "/events/stream", method = "get", operation_id = "streamEvents")]
     async fn follow(
         &self,
@@ -65,8 +64,9 @@ impl EventsApi {
         last_event_id: Header<Option<String>>,
     ) -> Result<EventStream, Failure<Listing>> {
         let from = resume_from(last_event_id.0.as_ref(), after.0)?;
+        let ended = self.0.stream(&caller).await?;
         let items = self.0.feed.follow(Queries::visible(&caller.0), from).await?;
-        Ok(EventStream::new(items, event_frame, self.0.ended(&caller)))
+        Ok(EventStream::new(items, event_frame, ended))
     }
 }
 

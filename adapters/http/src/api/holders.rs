@@ -1,17 +1,19 @@
-//! Register, log in, and see who you are.
+//! Register, log in and out, change the password, and see who you are.
 
-use daybook_accounts::{Email, FullName, Password};
-use daybook_application::{Receipt, Registration};
+use daybook_accounts::{Email, FullName, InvalidPassword, Password, Session};
+use daybook_application::{LoginError, Registration};
 use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 
 use super::{Context, Group, receipt, unexpected};
-use crate::auth::{Bearer, Guest};
+use crate::auth::{Bearer, Client, Guest};
 use crate::body::Body;
-use crate::document::{Credentials, Me, NewHolder, Token};
-use crate::problem::{Failure, Kind, Listing, LoggingIn, Problem, Registering};
-use crate::reply::{Json, Written};
+use crate::document::{Credentials, Me, NewHolder, NewPassword, Token};
+use crate::problem::{
+    ChangingPassword, Failure, Kind, Listing, LoggingIn, LoggingOut, Problem, Registering,
+};
+use crate::reply::{Json, Nothing, Written};
 use crate::request;
 use crate::scalars::{DateTime, Key};
 
@@ -26,7 +28,7 @@ impl HoldersApi {
     #[oai(path = "/register", method = "post", operation_id = "register")]
     async fn register(
         &self,
-        _guest: Guest,
+        guest: Guest,
         request: &Request,
         /// Makes the request safe to repeat: the same key and body have one outcome.
         #[oai(name = "Idempotency-Key")]
@@ -44,42 +46,76 @@ impl HoldersApi {
                 .transpose()
                 .map_err(|error| Problem::field("full_name", error))?,
         };
-        // There is a password in it: a plain digest of it would be worth guessing at.
-        let name = registration.full_name.as_ref().map(FullName::as_str).unwrap_or_default();
-        let parts = [registration.email.as_str(), registration.password.expose(), name];
-        let understood = serde_json::to_vec(&parts).unwrap_or_default();
-        let digest = || self.0.tokens.keyed_digest(&[b"register", &understood]);
-        let request = request::fingerprinted(request, key.0.as_ref(), digest);
-        let outcome = self.0.commands.register(registration, request).await?;
-        let Receipt::Registered(holder) = receipt(&outcome)? else {
-            return Err(unexpected().into());
-        };
+        // The password is not in it: a digest would be worth guessing at. It is compared with the hash.
+        let understood = (registration.email.as_str(), &registration.full_name);
+        let request = request::of(request, key.0.as_ref(), "register", &understood);
+        let registered = self.0.commands.register(registration, request, guest.0).await?;
+        let outcome = &registered.outcome;
+        receipt(outcome)?;
         // A repeated request gets a token of its own: tokens are not stored.
-        let token =
-            self.0.tokens.issue(*holder, self.0.clock.now()).ok_or(Problem::new(Kind::Internal))?;
-        Ok(Written::new(&outcome, &Token { token }))
+        let session = registered.session.ok_or_else(unexpected)?;
+        Ok(Written::new(outcome, &self.token(&session)?))
     }
 
     /// Log in
     ///
-    /// Answers a token for the holder with this email address and password.
+    /// Answers a token for the holder with this email address and password. Who is wrong again and again
+    /// at one address has to wait, longer each time; the holder elsewhere has not.
     #[oai(path = "/login", method = "post", operation_id = "logIn")]
     async fn log_in(
         &self,
-        _guest: Guest,
+        guest: Guest,
         body: Body<Credentials>,
     ) -> Result<Json<Token>, Failure<LoggingIn>> {
         let Credentials { email, password } = body.value;
         let email: Email = email.parse().map_err(|error| Problem::field("email", error))?;
         let password =
             Password::attempt(&password).map_err(|error| Problem::field("password", error))?;
-        if !self.0.limits.allow_login(email.key()) {
-            return Err(Problem::new(Kind::RateLimited).into());
-        }
-        let holder = self.0.commands.log_in(&email, password).await?;
-        let token =
-            self.0.tokens.issue(holder, self.0.clock.now()).ok_or(Problem::new(Kind::Internal))?;
-        Ok(Json::of(&Token { token }))
+        let session = self.0.commands.log_in(&email, password, guest.0).await?;
+        Ok(Json::of(&self.token(&session)?))
+    }
+
+    /// Log out
+    ///
+    /// The token is not valid any more, on any instance, and streams that were asked for with it end.
+    #[oai(path = "/logout", method = "post", operation_id = "logOut")]
+    async fn log_out(
+        &self,
+        caller: Bearer,
+        client: Client,
+        request: &Request,
+    ) -> Result<Written<204, Nothing>, Failure<LoggingOut>> {
+        let request = request::keyless(request);
+        let outcome = self.0.commands.log_out(caller.1, request, client.0).await?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
+    }
+
+    /// Change the password
+    ///
+    /// All other tokens of yours are not valid any more, on any instance, and streams that were asked for
+    /// with them end; this one goes on.
+    #[oai(path = "/me/password", method = "post", operation_id = "changePassword")]
+    async fn change_password(
+        &self,
+        caller: Bearer,
+        client: Client,
+        request: &Request,
+        body: Body<NewPassword>,
+    ) -> Result<Written<204, Nothing>, Failure<ChangingPassword>> {
+        let NewPassword { password, new_password } = body.value;
+        let field = |name, error: InvalidPassword| Problem::field(name, error);
+        let present = Password::attempt(&password).map_err(|error| field("password", error))?;
+        let new = Password::new(&new_password).map_err(|error| field("new_password", error))?;
+        let (request, commands) = (request::keyless(request), &self.0.commands);
+        let changed = commands.change_password(caller.1, present, new, request, client.0).await;
+        let outcome = changed.map_err(|error| match error {
+            LoginError::BadCredentials => Problem::new(Kind::WrongPassword),
+            LoginError::Guessable => Problem::field("new_password", error),
+            other => other.into(),
+        })?;
+        receipt(&outcome)?;
+        Ok(Written::empty(&outcome))
     }
 
     /// Who the token names
@@ -93,5 +129,12 @@ impl HoldersApi {
             full_name: holder.full_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
             created_at: DateTime(holder.created_at.to_string()),
         }))
+    }
+}
+
+impl HoldersApi {
+    fn token(&self, session: &Session) -> Result<Token, Problem> {
+        let token = self.0.tokens.issue(session, self.0.clock.now());
+        token.map(|token| Token { token }).ok_or(Problem::new(Kind::Internal))
     }
 }

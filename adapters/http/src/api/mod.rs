@@ -11,7 +11,8 @@ mod tasks;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use daybook_application::{
-    Commands, Feed, Freshness, Outcome, PresentIdentity, Queries, QueryError, Receipt, TroubleLog,
+    Commands, Feed, Freshness, Outcome, PresentIdentity, Queries, QueryError, Receipt, Sessions,
+    TooManyStreams, TroubleLog,
 };
 use daybook_events::{Clock, JournalError};
 use poem_openapi::Tags;
@@ -28,16 +29,17 @@ pub(crate) use orders::OrdersApi;
 pub(crate) use tasks::TasksApi;
 
 use crate::auth::Bearer;
-use crate::limits::RateLimits;
 use crate::problem::{Kind, Problem};
+use crate::room::ReplyRoom;
 use crate::scalars::Count;
+use crate::seldom::Seldom;
 use crate::sse::{Ended, ended};
 use crate::token::Tokens;
 
 /// The groups of operations.
 #[derive(Tags)]
 pub(crate) enum Group {
-    /// Register, log in, and see who you are
+    /// Register, log in and out, and see who you are
     Holders,
     /// Accounts, their money and their statements
     Accounts,
@@ -61,7 +63,10 @@ pub(crate) struct Context {
     pub feed: Feed,
     pub tokens: Tokens,
     pub clock: Arc<dyn Clock>,
-    pub limits: Arc<RateLimits>,
+    pub sessions: Sessions,
+    pub refused_streams: Seldom,
+    /// The room for lists.
+    pub replies: ReplyRoom,
     pub engines: Engines,
     pub identity: PresentIdentity,
     /// Whether the database can be used, for the log.
@@ -84,9 +89,34 @@ impl Context {
         log.look(error.map(|error| error as _));
     }
 
-    /// The end of a stream of this caller's.
-    fn ended(&self, caller: &Bearer) -> impl Future<Output = Ended> + Send + use<> {
-        ended(caller.1, Arc::clone(&self.clock), self.stop.clone())
+    /// Lets a caller open a stream; waits for its end.
+    async fn stream(
+        &self,
+        caller: &Bearer,
+    ) -> Result<impl Future<Output = Ended> + Send + use<>, Problem> {
+        let session = &caller.1;
+        let open = self.sessions.open_stream(session).map_err(|error| self.too_many(error))?;
+        // It may have ended before there was a stream that could be.
+        if !self.sessions.is_live(session).await? {
+            return Err(Problem::new(Kind::Unauthenticated));
+        }
+        let ended = ended(session.until, Arc::clone(&self.clock), self.stop.clone());
+        Ok(async move {
+            tokio::select! {
+                ended = ended => ended,
+                () = open.over() => Ended::SessionOver,
+            }
+        })
+    }
+
+    fn too_many(&self, error: TooManyStreams) -> Problem {
+        self.refused_streams.note(|count| {
+            tracing::warn!(count, ?error, "streams were refused: too many are open");
+        });
+        match error {
+            TooManyStreams::OfOne => Problem::new(Kind::TooManyStreams),
+            TooManyStreams::OfAll => Problem::new(Kind::Overloaded),
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl NotificationsApi {
     /// Server-sent events: `id` is the position, `data` an object with `topic`, `message` and
     /// `timestamp`. It begins now, or where `Last-Event-ID` says, and leaves nothing out. An event
     /// `reset` says that the position asked for is not in this log, and `token-expired` that your token has
-    /// expired, which ends the stream.
+    /// expired, or `session-ended` that it was ended, which ends the stream.
     #[oai(path = "/notifications/stream", method = "get", operation_id = "streamNotifications")]
     async fn follow(
         &self,
@@ -67,7 +67,8 @@ impl NotificationsApi {
             None => Topic::default(),
         };
         let from = resume_from(last_event_id.0.as_ref(), None)?;
+        let ended = self.0.stream(&caller).await?;
         let items = self.0.feed.follow(EventFilter::Stream(topic.stream()), from).await?;
-        Ok(EventStream::new(items, notification_frame, self.0.ended(&caller)))
+        Ok(EventStream::new(items, notification_frame, ended))
     }
 }

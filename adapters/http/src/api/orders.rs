@@ -1,7 +1,7 @@
 //! Orders, and paying them.
 
 use daybook_application::{NewOrder as Wanted, OrderView, Receipt};
-use daybook_events::Timestamp;
+use daybook_events::{Placed, RecordedEvent, Timestamp};
 use daybook_money::Currency;
 use daybook_orders::{Contents, LineName, OrderId, Reason, RequestedLine};
 use poem::Request;
@@ -46,17 +46,17 @@ impl OrdersApi {
         let (limit, status) = (page::limit(limit.0), status.0.map(stored_status));
         let list = List { name: "orders", filter: status.map(daybook_orders::OrderStatus::as_str) };
         let before = list.read(cursor.0.as_ref())?.map(|place| place.position);
-        let mut orders =
+        let room = self.0.replies.page(caller.0.holder_id).await?;
+        let orders =
             self.0.queries.orders(&caller.0, status, before, page::one_more(limit)).await?;
-        let more = page::cut(&mut orders, limit);
-        let next = orders.last().filter(|_| more).map(|last| {
+        let next = |last: &Placed<daybook_orders::Order>| {
             let status =
                 status.map(|status| format!("status={}&", status.as_str())).unwrap_or_default();
             let cursor = list.cursor(Place::at(last.position));
             format!("/orders?{status}limit={limit}&cursor={cursor}")
-        });
-        let orders: Vec<_> = orders.iter().map(|order| OrderView::from(&order.thing)).collect();
-        Ok(Json::page(&orders, next))
+        };
+        let show = |order: &Placed<daybook_orders::Order>| OrderView::from(&order.thing);
+        Ok(page::reply(&orders, limit, room, show, next))
     }
 
     /// Create an order
@@ -170,17 +170,17 @@ impl OrdersApi {
         self.0.reached(&min_position).await?;
         let (id, limit) = (order_id(&id)?, page::limit(limit.0));
         let after = after.0.map(Count::position).unwrap_or_default();
+        let room = self.0.replies.page(caller.0.holder_id).await?;
         let events =
             self.0.queries.order_events(&caller.0, id, after, page::one_more(limit)).await?;
-        let mut events = events.ok_or_else(not_found)?;
+        let events = events.ok_or_else(not_found)?;
         if events.is_empty() {
             reached(&self.0.queries, after).await?;
         }
-        let more = page::cut(&mut events, limit);
-        let next = events.last().filter(|_| more);
-        let next =
-            next.map(|last| format!("/orders/{id}/events?limit={limit}&after={}", last.position));
-        Ok(Json::page(&events.iter().map(Event::of).collect::<Vec<_>>(), next))
+        let next = |last: &RecordedEvent| {
+            format!("/orders/{id}/events?limit={limit}&after={}", last.position)
+        };
+        Ok(page::reply(&events, limit, room, Event::of, next))
     }
 }
 

@@ -6,7 +6,8 @@ use daybook_application::{
     EmailHandler, Outcome, Receipt, TaskRequest, TextHandler, UniqueRequest,
 };
 use daybook_events::{
-    Priority, TaskCursor, TaskId, TaskKind, TaskState as StoredState, Timestamp, UniqueKey,
+    Placed, Priority, Task as StoredTask, TaskCursor, TaskId, TaskKind, TaskState as StoredState,
+    Timestamp, UniqueKey,
 };
 use poem::Request;
 use poem_openapi::OpenApi;
@@ -80,18 +81,14 @@ impl TasksApi {
         let after = list
             .read(cursor.0.as_ref())?
             .map(|Place { position, id }| TaskCursor { position, id: TaskId::from_uuid(id) });
-        let mut tasks =
-            self.0.queries.tasks(&caller.0, state, after, page::one_more(limit)).await?;
-        let more = page::cut(&mut tasks, limit);
-        let next = tasks.last().filter(|_| more).map(|last| {
+        let room = self.0.replies.page(caller.0.holder_id).await?;
+        let tasks = self.0.queries.tasks(&caller.0, state, after, page::one_more(limit)).await?;
+        let next = |last: &Placed<StoredTask>| {
             let state = state.map(|state| format!("state={}&", state.as_str())).unwrap_or_default();
             let place = Place { position: last.position, id: last.thing.id.uuid() };
             format!("/tasks?{state}limit={limit}&cursor={}", list.cursor(place))
-        });
-        Ok(Json::page(
-            &tasks.into_iter().map(|task| Task::of(task.thing)).collect::<Vec<_>>(),
-            next,
-        ))
+        };
+        Ok(page::reply(&tasks, limit, room, |task| Task::of(task.thing.clone()), next))
     }
 
     /// A task

@@ -16,7 +16,8 @@ pub(crate) struct NewHolder {
     /// An email address, to log in with.
     #[oai(validator(max_length = 254))]
     pub email: String,
-    /// At least 8 characters.
+    /// At least 8 visible characters, and not one of the common passwords. It is compared in one form
+    /// (PRECIS `OpaqueString`, RFC 8265, of NFKC), however it was typed.
     #[oai(validator(min_length = 8, max_length = 1024))]
     pub password: String,
     /// What the holder is called; at most 200 characters.
@@ -52,6 +53,28 @@ pub(crate) struct Credentials {
 impl Example for Credentials {
     fn example() -> Self {
         Self { email: "ada@example.com".to_owned(), password: "correct horse battery".to_owned() }
+    }
+}
+
+/// The present password and another one.
+#[derive(Debug, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(deny_unknown_fields, example)]
+pub(crate) struct NewPassword {
+    /// The present password.
+    #[oai(validator(min_length = 1, max_length = 1024))]
+    pub password: String,
+    /// The other one: at least 8 visible characters, and not one of the common passwords.
+    #[oai(validator(min_length = 8, max_length = 1024))]
+    pub new_password: String,
+}
+
+impl Example for NewPassword {
+    fn example() -> Self {
+        Self {
+            password: "correct horse battery".to_owned(),
+            new_password: "battery horse correct".to_owned(),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use events::{Event, NewNotification, Notification};
 pub(crate) use health::{Health, Neighbour, Readiness, Reason};
-pub(crate) use holders::{Credentials, Me, NewHolder, Token};
+pub(crate) use holders::{Credentials, Me, NewHolder, NewPassword, Token};
 pub(crate) use orders::{Cancellation, NewOrder, Order, OrderCreated, OrderStatus, Payment};
 pub(crate) use tasks::{NewTask, Task, TaskAccepted, TaskState};
 

@@ -59,7 +59,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Body, Refusal> {
         return Err(Refusal::Invalid("the request line can't be read"));
     }
     let is_newest = head.version == Some(1);
-    check_host(&one(head.headers, "host", "Host comes twice")?, is_newest)?;
+    check_host(one(head.headers, "host", "Host comes twice")?, is_newest)?;
     let length = one(head.headers, "content-length", "Content-Length comes twice")?;
     let coding = one(head.headers, "transfer-encoding", "Transfer-Encoding comes twice")?;
     match (coding, length) {
@@ -93,7 +93,7 @@ fn digits(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| all)?.parse().ok()
 }
 
-fn check_host(host: &Option<&[u8]>, is_newest: bool) -> Result<(), Refusal> {
+fn check_host(host: Option<&[u8]>, is_newest: bool) -> Result<(), Refusal> {
     match host {
         None if is_newest => Err(Refusal::Invalid("Host is missing")),
         Some(host) if !is_host(host) => Err(Refusal::Invalid("Host is not a host and a port")),

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::problem::{Kind, Problem};
-use chunks::{Broken, Chunks};
+use chunks::Chunks;
 
 /// Stands in the place of a request that is refused.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
@@ -137,18 +137,16 @@ impl Follower {
                         self.next = Next::Head;
                     }
                 }
-                Next::Chunked(chunks) => match chunks.follow(rest) {
-                    Ok((part, over)) => {
-                        whole += part;
-                        if over {
-                            self.next = Next::Head;
-                        }
-                    }
-                    Err(Broken) => {
+                Next::Chunked(chunks) => {
+                    let Ok((part, over)) = chunks.follow(rest) else {
                         self.next = Next::Nothing;
                         return Followed::Broken(whole);
+                    };
+                    whole += part;
+                    if over {
+                        self.next = Next::Head;
                     }
-                },
+                }
                 Next::Nothing => return Followed::To(bytes.len()),
             }
         }

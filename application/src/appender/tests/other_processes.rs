@@ -54,7 +54,7 @@ async fn a_refund_is_decided_on_the_account_that_paid() {
     let commands_of = |process: &Process| {
         Commands::new(
             process.appender.clone(),
-            Passwords::new(1, 1),
+            Passwords::new(1),
             Arc::new(MockHolderRepository::new()),
             Arc::new(FakeClock::at(NOW)),
             Arc::clone(store.ids()) as _,

@@ -96,7 +96,7 @@ fn commands(database: &Database, cached: bool) -> (Commands, AppenderTask) {
         AppenderSettings { queue: QUEUE, batch: BATCH, states: STATES, decisions: DECISIONS };
     let (appender, task) = Appender::new(ports, settings, reads, new_tail());
     let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let passwords = Passwords::new(at_once, at_once);
+    let passwords = Passwords::new(at_once);
     (Commands::new(appender, passwords, shared, clock, ids), task)
 }
 

@@ -1,5 +1,6 @@
 //! The engines behind the ports.
 
+mod credentials;
 pub(crate) mod database;
 pub(crate) mod queue;
 mod redis;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use daybook_application::{
     Appender, AppenderSettings, AppenderTask, Commands, ForkWatch, IdentityKeeper, Passwords,
-    Ports, ReadCache, Reads, Repair, Tail, TailBounds,
+    Ports, ReadCache, Reads, Repair, StreamLimits, Tail, TailBounds,
 };
 use daybook_database::{Database, DatabaseQueue, DatabaseSettings, Heard, Watch};
 use daybook_events::{Cache, Clock, Election, IdSource, TaskQueue};
@@ -55,6 +56,17 @@ pub(crate) struct Bounds {
     pub queue: NonZeroUsize,
     pub batch: NonZeroUsize,
     pub states: NonZeroUsize,
+    pub streams: StreamLimits,
+}
+
+impl Bounds {
+    /// Of a program that does one thing after the other, and streams nothing.
+    pub(crate) const SMALLEST: Self = Self {
+        queue: NonZeroUsize::MIN,
+        batch: NonZeroUsize::MIN,
+        states: NonZeroUsize::MIN,
+        streams: StreamLimits::NONE,
+    };
 }
 
 impl Engines {
@@ -63,6 +75,7 @@ impl Engines {
         options: &CommonOptions,
         wrap: Arc<dyn Wrap>,
     ) -> Result<Self, StartupError> {
+        credentials::check(options)?;
         let redis = connect_redis(&options.redis)?;
         let settings = database::settings(&options.database)?;
         let database = database::open(&options.database, &settings).await?;
@@ -162,11 +175,12 @@ impl Engines {
             decisions: DECISIONS,
         };
         let (appender, task) = Appender::new(self.ports(), settings, reads, Arc::clone(&self.tail));
-        let at_once = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        // As many may wait as are done in some two seconds.
-        let passwords = Passwords::new(at_once, at_once * 64);
+        // The other half of the processors is for everything else.
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let passwords = Passwords::new(processors.div_ceil(2));
         let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        (Commands::new(appender, passwords, self.port(|d| d), clock, ids), task)
+        let commands = Commands::new(appender, passwords, self.port(|d| d), clock, ids);
+        (commands.with_stream_limits(bounds.streams), task)
     }
 }
 

@@ -69,8 +69,8 @@ fn everything(client: &Client, account: &str) -> Vec<String> {
 
 /// Every route that takes a body, with one that it would take.
 const BODIES: [(&str, &str, &str); 12] = [
-    ("POST", "/register", r#"{"email":"bob@example.com","password":"12345678"}"#),
-    ("POST", "/login", r#"{"email":"bob@example.com","password":"12345678"}"#),
+    ("POST", "/register", r#"{"email":"bob@example.com","password":"correct horse"}"#),
+    ("POST", "/login", r#"{"email":"bob@example.com","password":"correct horse"}"#),
     ("POST", "/accounts", r#"{"name":"New","currency_code":"EUR"}"#),
     ("PATCH", "/accounts/{account}", r#"{"name":"New"}"#),
     ("POST", "/accounts/{account}/deposits", r#"{"amount":"1"}"#),
@@ -121,7 +121,7 @@ fn a_body_is_json_of_the_right_shape() {
 fn a_body_is_an_object_and_not_a_list_of_its_values() {
     let scene = Scene::set();
     for (method, path, bad) in [
-        ("POST", "/register", r#"["bob@example.com","12345678",null]"#),
+        ("POST", "/register", r#"["bob@example.com","correct horse",null]"#),
         ("POST", "/accounts", r#"["New","EUR",null]"#),
         ("PATCH", "/accounts/{account}", r#"["New"]"#),
         ("POST", "/accounts/{account}/deposits", r#"["1",null]"#),

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod bounds;
 mod connections;
 mod crash;
 mod drain;
@@ -33,6 +34,8 @@ mod rebuild_served;
 mod repeated_requests;
 mod same_meaning;
 mod schedules;
+mod sessions;
+mod sign_in;
 mod startup_faults;
 mod support;
 mod task_kills;

@@ -84,12 +84,12 @@ fn cases() -> Vec<(&'static str, Value)> {
     };
     let account = |name: &str, currency: &str, balance: Value| json!({ "name": name, "currency_code": currency, "initial_balance": balance });
     let mut cases = vec![
-        ("/register", json!({ "email": "no address", "password": "12345678" })),
+        ("/register", json!({ "email": "no address", "password": "correct horse" })),
         ("/register", json!({ "email": "bob@example.com", "password": "short" })),
         ("/register", json!({ "email": "bob@example.com", "password": long(2_000) })),
         (
             "/register",
-            json!({ "email": "bob@example.com", "password": "12345678", "full_name": "\u{200b}" }),
+            json!({ "email": "bob@example.com", "password": "correct horse", "full_name": "\u{200b}" }),
         ),
         ("/accounts", account("", "EUR", json!("1"))),
         ("/accounts", account("\u{2800}", "EUR", json!("1"))),

@@ -37,12 +37,12 @@ fn a_text_that_is_no_line_is_refused_wherever_one_is_taken() {
         (
             "POST",
             "/register".to_owned(),
-            &|odd| json!({ "email": "bob@example.com", "password": "12345678", "full_name": odd }),
+            &|odd| json!({ "email": "bob@example.com", "password": "correct horse", "full_name": odd }),
         ),
         (
             "POST",
             "/register".to_owned(),
-            &|odd| json!({ "email": format!("{odd}bob@example.com"), "password": "12345678" }),
+            &|odd| json!({ "email": format!("{odd}bob@example.com"), "password": "correct horse" }),
         ),
         ("POST", "/accounts".to_owned(), &|odd| json!({ "name": odd, "currency_code": "EUR" })),
         ("PATCH", format!("/accounts/{account}"), &|odd| json!({ "name": odd })),

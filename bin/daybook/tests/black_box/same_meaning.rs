@@ -58,11 +58,11 @@ const CASES: [Case; 12] = [
     Case {
         path: "/register",
         same: &[
-            r#"{"email":"zo@example.com","password":"12345678"}"#,
-            r#" { "password" : "12345678" , "email" : "zo@example.com" } "#,
-            r#"{"email":"\u007ao@example.com","password":"\u00312345678"}"#,
+            r#"{"email":"zo@example.com","password":"correct horse"}"#,
+            r#" { "password" : "correct horse" , "email" : "zo@example.com" } "#,
+            r#"{"email":"\u007ao@example.com","password":"\u0063orrect horse"}"#,
         ],
-        other: &[r#"{"email":"zo@example.com","password":"12345679"}"#],
+        other: &[r#"{"email":"zo@example.com","password":"correct horse","full_name":"Zo"}"#],
     },
     Case {
         path: "/accounts",
@@ -156,7 +156,9 @@ fn another_spelling_of_the_same_is_the_same_request() {
         let before = scene.client.events();
         for body in rest {
             let again = scene.send(case.path, &key, body);
-            assert_eq!((again.status, &again.body), (first.status, &first.body), "{body}");
+            assert_eq!(again.status, first.status, "{body}");
+            // Each reply to a registration has a token of its own.
+            assert!(case.path == "/register" || again.body == first.body, "{body}");
             assert!(again.is_replayed(), "{body}");
             assert_eq!(again.header("daybook-position"), first.header("daybook-position"));
         }
@@ -209,7 +211,7 @@ fn two_strangers_with_one_key_are_two_requests() {
     let scene = Scene::set();
     let nobody = scene.server.client();
     let register = |email: &str| {
-        let body = serde_json::json!({ "email": email, "password": "12345678" });
+        let body = serde_json::json!({ "email": email, "password": "correct horse" });
         nobody.ask("POST", "/register").key("1").json(&body).send().expect(201)
     };
     let (one, other) = (register("one@example.com"), register("other@example.com"));

@@ -72,7 +72,13 @@ fn a_key_file_that_holds_no_key_is_refused() {
     fs::create_dir(folder.file("folder")).unwrap();
     fs::write(folder.file("short"), "too short").unwrap();
     fs::write(folder.file("empty"), "").unwrap();
-    for name in ["folder", "short", "empty", "absent"] {
+    fs::write(folder.file("repeats"), "a".repeat(32)).unwrap();
+    fs::write(folder.file("shared"), "9f86d081884c7d659a2feaa0c55ad015").unwrap();
+    for name in ["folder", "short", "empty", "repeats"] {
+        fs::set_permissions(folder.file(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    fs::set_permissions(folder.file("shared"), fs::Permissions::from_mode(0o644)).unwrap();
+    for name in ["folder", "short", "empty", "repeats", "shared", "absent"] {
         let path = folder.file(name);
         let path = path.to_str().unwrap();
         let process = folder.start_with(&SERVE, &[("DAYBOOK_SIGNING_KEY_FILE", path)]);
@@ -108,11 +114,31 @@ fn the_signing_key_is_made_once_and_for_its_owner_only() {
     server.terminate();
 
     // With another key the old tokens are worth nothing.
-    fs::write(folder.file("other.key"), [b'k'; 32]).unwrap();
     let other = folder.file("other.key");
+    fs::write(&other, "9f86d081884c7d659a2feaa0c55ad015").unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
     let variables = [("DAYBOOK_SIGNING_KEY_FILE", other.to_str().unwrap())];
     let server = Server::start_with(&folder, &variables);
     client.at(&server.client()).get("/me").problem(401);
+}
+
+/// Nothing listens there; but that an engine is elsewhere and open to all is told before.
+#[test]
+fn engines_with_passwords_that_everybody_knows_are_warned_of_and_refused_in_production() {
+    let folder = Folder::new();
+    for (name, url) in [
+        ("AMQP_URL", "amqp://guest:guest@broker.invalid:5672"),
+        ("REDIS_URL", "redis://cache.invalid:6379"),
+        ("DATABASE_URL", "postgres://postgres:postgres@db.invalid/daybook"),
+    ] {
+        let variables = [(name, url), ("DAYBOOK_PRODUCTION", "true")];
+        assert_refused(folder.start_with(&SERVE, &variables), &[name, "production"]);
+    }
+    let variables = [("REDIS_URL", "redis://cache.invalid:6379")];
+    let server = Server::start_with(&folder, &variables);
+    let log = server.terminate().stderr;
+    let warned = log.lines().any(|line| line.contains("WARN") && line.contains("REDIS_URL"));
+    assert!(warned, "{log}");
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Who may ask: tokens, good and bad.
 
-use std::fs;
+use serde_json::{Value, json};
 
-use jsonwebtoken::{EncodingKey, dangerous, decode_header, encode};
-use serde_json::Value;
-
-use crate::support::{Body, Folder, Server};
+use crate::support::{Body, Folder, Forged, Server};
 
 const SOMETHING: &str = "01900000-0000-7000-8000-000000000000";
 
-const GUARDED: [(&str, &str); 26] = [
+const GUARDED: [(&str, &str); 28] = [
+    ("POST", "/logout"),
+    ("POST", "/me/password"),
     ("GET", "/me"),
     ("GET", "/accounts"),
     ("POST", "/accounts"),
@@ -55,39 +54,51 @@ fn without_a_token_nothing_else_is_looked_at() {
 }
 
 #[test]
-fn a_token_is_what_this_server_signed_and_not_too_long_ago() {
+fn a_token_is_what_this_server_signed_for_a_session_that_goes_on() {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let client = server.register("ada@example.com");
     let good = client.token();
-    let header = decode_header(good).unwrap();
-    let claims = dangerous::insecure_decode::<Value>(good).unwrap().claims;
-    let lifetime = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
-    assert_eq!(lifetime, 24 * 60 * 60);
-
-    let key = EncodingKey::from_secret(fs::read(folder.file("daybook.key")).unwrap().trim_ascii());
-    let with = |changes: &[(&str, i64)], key: &EncodingKey| {
-        let mut claims = claims.clone();
-        for (name, by) in changes {
-            claims[name] = (claims[name].as_i64().unwrap() + by).into();
-        }
-        encode(&header, &claims, key).unwrap()
-    };
+    let forged = Forged::from(good, &folder);
+    let (iat, exp) = (forged.number("iat"), forged.number("exp"));
+    assert_eq!(exp - iat, 24 * 60 * 60);
     // What is signed here is as good as what the server signed …
-    client.with_token(&with(&[], &key)).get("/me").expect(200);
+    client.with_token(&forged.token()).get("/me").expect(200);
     // … so it is for these reasons that the others are refused.
-    let two_days = -2 * 24 * 60 * 60;
-    let expired = with(&[("exp", two_days), ("iat", two_days)], &key);
-    let foreign = with(&[], &EncodingKey::from_secret(&[7; 32]));
+    let two_days = 2 * 24 * 60 * 60;
+    let nobody = json!(SOMETHING);
+    for other in [
+        forged.claim("iat", json!(iat - two_days)).claim("exp", json!(exp - two_days)),
+        forged.claim("iat", json!(iat + 3_600)),
+        forged.claim("nbf", json!(iat + 3_600)),
+        forged.claim("exp", json!(1_000_000_000_000_000_000_i64)),
+        forged.claim("exp", json!(exp + 1)),
+        forged.claim("exp", Value::Null),
+        forged.claim("iat", Value::Null),
+        forged.claim("jti", Value::Null),
+        forged.claim("iss", json!("elsewhere")),
+        // A holder who does not exist, and who would open an account.
+        forged.claim("sub", nobody.clone()),
+        forged.claim("sub", nobody).claim("jti", json!(SOMETHING)),
+        forged.claim("credentials", json!(2)),
+        forged.header("typ", json!("at+jwt")),
+        forged.header("typ", Value::Null),
+        forged.header("crit", json!(["b64"])),
+        forged.header("alg", json!("none")),
+        forged.header("alg", json!("HS512")),
+        Forged { key: vec![7; 32], ..forged.clone() },
+    ] {
+        let with = client.with_token(&other.token());
+        with.get("/me").problem(401);
+        with.post("/accounts", &json!({ "name": "A", "currency_code": "EUR" })).problem(401);
+    }
     let (head, signature) = good.rsplit_once('.').unwrap();
-    let unsigned = format!("{head}.");
     let (first, payload) = head.split_once('.').unwrap();
-    // {"alg":"none","typ":"JWT"}
-    let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.");
-    let swapped = format!("{payload}.{first}.{signature}");
-    for bad in [&*expired, &*foreign, &*unsigned, &*none, &*swapped, "x", "a.b.c", ""] {
+    let (unsigned, swapped) = (format!("{head}."), format!("{payload}.{first}.{signature}"));
+    for bad in [&*unsigned, &*swapped, "x", "a.b.c", ""] {
         let refused = client.with_token(bad).get("/me").problem(401);
         assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer"), "{bad}");
+        assert_eq!(refused.header("cache-control"), Some("no-store"));
     }
     for authorization in ["Basic YWRhOnB3", "Bearer", good] {
         let ask = server.client().ask("GET", "/me").header("Authorization", authorization).send();

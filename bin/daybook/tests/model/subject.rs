@@ -89,7 +89,7 @@ impl Subject {
         );
         let appending = tokio::spawn(task.run());
         let commands =
-            Commands::new(appender, Passwords::new(1, 1), shared, Arc::new(Now), Arc::new(Ids));
+            Commands::new(appender, Passwords::new(1), shared, Arc::new(Now), Arc::new(Ids));
         Self { commands, reads, database, appending }
     }
 

@@ -17,6 +17,8 @@ mod instances;
 
 #[path = "../black_box/bad_input.rs"]
 mod bad_input;
+#[path = "../black_box/bounds.rs"]
+mod bounds;
 #[path = "../black_box/connections.rs"]
 mod connections;
 #[path = "../black_box/crash.rs"]
@@ -59,6 +61,10 @@ mod repeated_requests;
 mod same_meaning;
 #[path = "../black_box/schedules.rs"]
 mod schedules;
+#[path = "../black_box/sessions.rs"]
+mod sessions;
+#[path = "../black_box/sign_in.rs"]
+mod sign_in;
 mod startup_faults;
 #[path = "../black_box/support/mod.rs"]
 mod support;

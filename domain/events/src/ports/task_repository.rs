@@ -108,6 +108,8 @@ pub struct TaskPage {
     pub after: Option<TaskCursor>,
     /// At most so many.
     pub limit: u32,
+    /// No more bytes of payloads and histories: the task that reaches the bound is the last.
+    pub bytes: u64,
 }
 
 /// A place in a list of tasks. Tasks that no event asked for may share a position.

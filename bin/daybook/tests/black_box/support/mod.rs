@@ -2,6 +2,7 @@
 
 mod client;
 mod document;
+mod forged;
 mod mail;
 mod process;
 mod reply;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Body, Client};
 pub(crate) use document::{Operation, Parameter, operations};
+pub(crate) use forged::Forged;
 pub(crate) use mail::{Hold, MailServer};
 pub(crate) use process::{Ended, Folder, Process, Server};
 pub(crate) use reply::Reply;

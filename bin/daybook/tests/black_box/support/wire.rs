@@ -1,7 +1,9 @@
 //! A bare connection, for what a well-behaved client would not do.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -12,6 +14,16 @@ impl Wire {
     /// Connects.
     pub(crate) fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream)
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) fn between(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(stream)
     }
@@ -42,6 +54,19 @@ impl Wire {
         let mut body = vec![0; length.unwrap_or("0").trim().parse().unwrap()];
         self.0.read_exact(&mut body).unwrap();
         head
+    }
+
+    /// Reads the head of a reply; none where the connection ends before.
+    pub(crate) fn try_head(&mut self) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            match self.0.read(&mut byte) {
+                Ok(1) => head.extend(byte),
+                _ => return None,
+            }
+        }
+        String::from_utf8(head).ok()
     }
 
     /// Reads all that comes until the other side closes.
