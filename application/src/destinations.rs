@@ -1,13 +1,14 @@
 //! Where relays hand events on to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_events::{
-    Clock, Doubled, EventBus, EventPayload, NewTask, Origin, Overdue, QueueError, RecordedEvent,
-    Task, TaskEvent, TaskId, TaskQueue, TaskRepository, TaskState, Version,
+    Clock, Doubled, EventBus, EventPayload, HolderId, NewTask, Origin, Overdue, Priority,
+    QueueError, RecordedEvent, Task, TaskEvent, TaskId, TaskQueue, TaskRepository, TaskState,
+    Version,
 };
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
@@ -85,6 +86,8 @@ impl Default for Search {
     }
 }
 
+/// How many tasks of one holder wait on the queue among those of their priority.
+const SHARE: u32 = 32;
 /// How many tasks that were lost are put back at a time.
 const AT_ONCE: u32 = 500;
 /// What was put back and still waits is put back again after this long at the latest.
@@ -120,6 +123,41 @@ impl TaskDispatch {
         search: Search,
     ) -> Self {
         Self { tasks, queue, clock, search, searched: Mutex::default() }
+    }
+
+    /// The tasks as they are put on the queue, which hands out in the order in which it gets them: of each
+    /// holder so many that wait are among those of their priority; what is beyond is among the least
+    /// urgent, so that it does not stand before all that others ask for.
+    async fn in_their_lanes(&self, mut tasks: Vec<NewTask>) -> Result<Vec<NewTask>, QueueError> {
+        let mut new: BTreeMap<HolderId, u64> = BTreeMap::new();
+        for owner in tasks.iter().filter_map(|task| task.owner) {
+            *new.entry(owner).or_default() += 1;
+        }
+        if new.is_empty() {
+            return Ok(tasks);
+        }
+        let owners: Vec<HolderId> = new.keys().copied().collect();
+        let most = u32::try_from(tasks.len()).unwrap_or(u32::MAX).saturating_add(SHARE);
+        let waiting = self.tasks.count_waiting(&owners, &Priority::ALL, most).await?;
+        // Those that wait have these among them, which come last.
+        let mut before: BTreeMap<HolderId, u64> = owners
+            .into_iter()
+            .zip(waiting)
+            .map(|(owner, waiting)| {
+                let new = new.get(&owner).copied().unwrap_or_default();
+                (owner, waiting.saturating_sub(new))
+            })
+            .collect();
+        for task in &mut tasks {
+            let Some(before) = task.owner.and_then(|owner| before.get_mut(&owner)) else {
+                continue;
+            };
+            if *before >= u64::from(SHARE) {
+                task.priority = Priority::Low;
+            }
+            *before += 1;
+        }
+        Ok(tasks)
     }
 
     /// Whether it is time to search; then it is noted that it was done.
@@ -161,7 +199,8 @@ impl TaskDispatch {
             }
             let more = u32::try_from(tasks.len()).is_ok_and(|count| count >= limit);
             let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
-            self.queue.enqueue(&tasks.into_iter().map(queued).collect::<Vec<_>>()).await?;
+            let tasks = self.in_their_lanes(tasks.into_iter().map(queued).collect()).await?;
+            self.queue.enqueue(&tasks).await?;
             self.tasks.note_put_back(&ids, now).await?;
             put_back += ids.len();
             if !more {
@@ -216,6 +255,7 @@ impl Destination for TaskDispatch {
         if tasks.is_empty() {
             return Ok(());
         }
+        let tasks = self.in_their_lanes(tasks).await.map_err(|error| error.to_string())?;
         self.queue.enqueue(&tasks).await.map_err(|error| error.to_string())
     }
 

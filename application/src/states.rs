@@ -29,6 +29,8 @@ pub enum Key {
     UniqueTask(UniqueName),
     /// Which sessions of a holder go on.
     Holder(HolderId),
+    /// How many urgent tasks of a holder wait.
+    UrgentTasks(HolderId),
     /// Whether an email address, in its comparable form, is registered.
     Email(Box<str>),
 }
@@ -43,8 +45,8 @@ impl Key {
             Self::Topic(topic) => Some(topic.stream()),
             Self::Task(id) | Self::Asked(id) => Some(id.stream()),
             // Guarded by the uniqueness of the rows: an address is registered once, and tasks with a
-            // key are numbered.
-            Self::Email(_) | Self::UniqueTask(..) => None,
+            // key are numbered. How many are urgent is about right, and makes nobody decide again.
+            Self::Email(_) | Self::UniqueTask(..) | Self::UrgentTasks(_) => None,
         }
     }
 }
@@ -59,6 +61,7 @@ pub(crate) enum State {
     Asked(Version),
     UniqueTask(UniqueTask),
     Holder(HolderStanding),
+    UrgentTasks(u64),
     EmailTaken,
 }
 
@@ -100,7 +103,7 @@ impl State {
             Self::Task(task) => task.version,
             Self::UniqueTask(task) => task.version,
             Self::Holder(standing) => standing.version,
-            Self::EmailTaken => Version::ZERO,
+            Self::UrgentTasks(_) | Self::EmailTaken => Version::ZERO,
         }
     }
 }
@@ -152,6 +155,14 @@ impl States {
         match self.0.get(&Key::Holder(id)) {
             Some(State::Holder(standing)) => Some(*standing),
             _ => None,
+        }
+    }
+
+    /// How many urgent tasks of a holder wait, counted up to a bound.
+    pub(crate) fn urgent_tasks(&self, holder: HolderId) -> u64 {
+        match self.0.get(&Key::UrgentTasks(holder)) {
+            Some(State::UrgentTasks(count)) => *count,
+            _ => 0,
         }
     }
 

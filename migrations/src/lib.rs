@@ -18,6 +18,7 @@ mod m20261127_000011_entries;
 mod m20261127_000012_order_lists;
 mod m20261127_000013_append_orders;
 mod m20261201_000014_sessions;
+mod m20261201_000015_task_turns;
 
 /// Brings a database to the present schema.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000012_order_lists::Migration),
             Box::new(m20261127_000013_append_orders::Migration),
             Box::new(m20261201_000014_sessions::Migration),
+            Box::new(m20261201_000015_task_turns::Migration),
         ]
     }
 }

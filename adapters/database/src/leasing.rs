@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::entities::task::{Column, Entity, Model};
 use crate::error::Fault;
 use crate::insert::padded;
+use crate::owners::{LastServed, in_turn};
 use crate::task_rows::{attempts, leased, priority_number, restore_history, stored_history};
 
 /// What the history says of an attempt that nobody ended.
@@ -23,7 +24,7 @@ const LOST: &str = "lease expired";
 pub(crate) async fn lease(
     transaction: &DatabaseTransaction,
     room: Room,
-    first_turn: u64,
+    turns_taken: &Turns<'_>,
     now: Timestamp,
     term: Duration,
 ) -> Result<Vec<Lease>, Fault> {
@@ -34,11 +35,9 @@ pub(crate) async fn lease(
         note_lost(transaction, row, now).await?;
     }
     let left = taking.room.tasks();
-    let waiting =
-        |priority: Priority| is_waiting(now).and(Column::Priority.eq(priority_number(priority)));
     let mut exhausted = Vec::new();
-    for (priority, turns) in turns(first_turn, left) {
-        if turns > 0 && taking.take(waiting(priority), turns).await? < turns {
+    for (priority, turns) in turns(turns_taken.first, left) {
+        if turns > 0 && taking.take_in_turn(priority, turns, now, turns_taken.last).await? < turns {
             exhausted.push(priority);
         }
     }
@@ -46,7 +45,7 @@ pub(crate) async fn lease(
     for priority in Priority::ALL {
         let left = taking.room.tasks();
         if left > 0 && !exhausted.contains(&priority) {
-            taking.take(waiting(priority), left).await?;
+            taking.take_in_turn(priority, left, now, turns_taken.last).await?;
         }
     }
     let left = taking.room.tasks();
@@ -65,6 +64,14 @@ pub(crate) async fn lease(
     let ids = leases.iter().map(|lease| lease.task_id.uuid());
     lease_rows(transaction, ids, now.plus(term)).await?;
     Ok(leases)
+}
+
+/// Whose turn it is.
+pub(crate) struct Turns<'a> {
+    /// How many tasks were leased before.
+    pub first: u64,
+    /// Whose task was leased last.
+    pub last: &'a LastServed,
 }
 
 /// How many of the next tasks are looked for among each priority first.
@@ -86,6 +93,44 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
+    /// Takes at most so many tasks of a priority, one of each holder after the other, each one's earliest
+    /// first; answers how many.
+    async fn take_in_turn(
+        &mut self,
+        priority: Priority,
+        most: u32,
+        now: Timestamp,
+        last: &LastServed,
+    ) -> Result<u32, Fault> {
+        let waiting = is_waiting(now).and(Column::Priority.eq(priority_number(priority)));
+        // Two tell whether there is more than one.
+        let asked = Ord::max(most, 2);
+        let owners = in_turn(self.transaction, priority, last.of(priority), asked).await?;
+        let mut count = 0;
+        if let [_, _, ..] = &*owners {
+            let groups = u32::try_from(owners.len()).unwrap_or(u32::MAX);
+            for owner in owners {
+                let of_one = match owner {
+                    Some(owner) => Column::OwnerId.eq(owner),
+                    None => Column::OwnerId.is_null(),
+                };
+                let part = Ord::min(most.div_ceil(groups), most - count);
+                if part == 0 {
+                    break;
+                }
+                count += self.take(waiting.clone().and(of_one), part).await?;
+                if let Some(owner) = owner {
+                    last.is(priority, owner);
+                }
+            }
+        }
+        // Whatever is left of the turns: some may have nothing that is due.
+        if count < most {
+            count += self.take(waiting, most - count).await?;
+        }
+        Ok(count)
+    }
+
     /// Takes at most so many of these tasks, earliest first; answers how many. Those that another
     /// worker is just taking are skipped; on SQLite there can be none.
     async fn take(&mut self, tasks: SimpleExpr, most: u32) -> Result<u32, Fault> {

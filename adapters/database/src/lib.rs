@@ -26,6 +26,7 @@ mod list;
 #[cfg(test)]
 mod list_plans;
 mod orders;
+mod owners;
 mod pool;
 mod postgres;
 mod schedule_records;

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use daybook_events::{
-    Doubled, HolderId, Overdue, Placed, Position, QueueError, Task, TaskCursor, TaskId, TaskPage,
-    TaskRepository, TaskState, Timestamp, UniqueName, UniqueTask,
+    Doubled, HolderId, Overdue, Placed, Position, Priority, QueueError, Task, TaskCursor, TaskId,
+    TaskPage, TaskRepository, TaskState, Timestamp, UniqueName, UniqueTask,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, Func, LockType, SimpleExpr};
 use sea_orm::{
@@ -19,6 +19,7 @@ use crate::error::Fault;
 use crate::insert::padded;
 use crate::leasing::{is_abandoned, is_waiting};
 use crate::list::{Newest, Readable, sizes};
+use crate::owners;
 use crate::task_rows::{restore, restore_placed, restore_unique};
 
 /// How many names are looked up at a time: `SQLite` joins no more than 500 parts.
@@ -69,6 +70,15 @@ impl TaskRepository for Database {
             transaction.commit().await
         });
         Ok(noted.await.map_err(Fault::from)?)
+    }
+
+    async fn count_waiting(
+        &self,
+        owners: &[HolderId],
+        priorities: &[Priority],
+        most: u32,
+    ) -> Result<Vec<u64>, QueueError> {
+        owners::waiting(&self.readers, owners, priorities, most).await
     }
 
     async fn find_unique(

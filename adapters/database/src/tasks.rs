@@ -18,7 +18,8 @@ use crate::completions::Completions;
 use crate::entities::task::{Column, Entity};
 use crate::error::Fault;
 use crate::journal::{TASKS, head, task_values};
-use crate::leasing::{self, has_room, is_abandoned, is_ahead, is_waiting};
+use crate::leasing::{self, Turns, has_room, is_abandoned, is_ahead, is_waiting};
+use crate::owners::LastServed;
 use crate::task_rows::stored_history;
 
 /// A queue in the database.
@@ -28,6 +29,8 @@ pub struct DatabaseQueue {
     pub(crate) clock: Arc<dyn Clock>,
     /// How many tasks were leased so far: it says whose turn is next.
     turns: Arc<AtomicU64>,
+    /// Whose task was leased last.
+    last: LastServed,
     /// Whether this process takes no more tasks.
     withdrawn: Arc<AtomicBool>,
     completions: Completions,
@@ -46,7 +49,8 @@ impl DatabaseQueue {
     /// Outside a Tokio runtime.
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
         let completions = Completions::new(database.writer.clone(), Arc::clone(&clock));
-        Self { database, clock, turns: Arc::default(), withdrawn: Arc::default(), completions }
+        let (turns, last, withdrawn) = Default::default();
+        Self { database, clock, turns, last, withdrawn, completions }
     }
 
     /// Whether there is a task to be leased.
@@ -105,8 +109,8 @@ impl TaskQueue for DatabaseQueue {
         }
         let leased_now = self.database.writer.bounded(async {
             let transaction = self.database.begin().await?;
-            let first_turn = self.turns.load(Ordering::Relaxed);
-            let leases = leasing::lease(&transaction, room.clone(), first_turn, now, term).await?;
+            let turns = Turns { first: self.turns.load(Ordering::Relaxed), last: &self.last };
+            let leases = leasing::lease(&transaction, room.clone(), &turns, now, term).await?;
             transaction.commit().await?;
             Ok::<_, Fault>(leases)
         });

@@ -378,6 +378,7 @@ impl Batcher {
                 | State::Asked(_)
                 | State::UniqueTask(_)
                 | State::Holder(_)
+                | State::UrgentTasks(_)
                 | State::EmailTaken,
             )
             | None => {}
@@ -451,9 +452,12 @@ fn with_new_streams(
 fn is_kept(key: &Key) -> bool {
     match key {
         Key::Account(_) | Key::Order(_) | Key::Topic(_) => true,
-        Key::Task(_) | Key::Asked(_) | Key::UniqueTask(..) | Key::Holder(_) | Key::Email(_) => {
-            false
-        }
+        Key::Task(_)
+        | Key::Asked(_)
+        | Key::UniqueTask(..)
+        | Key::UrgentTasks(_)
+        | Key::Holder(_)
+        | Key::Email(_) => false,
     }
 }
 

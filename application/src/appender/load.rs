@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use daybook_accounts::{Account, AccountId, RepositoryError as AccountsError};
 use daybook_events::{
-    HolderId, JournalError, QueueError, Task, TaskId, TaskState, Topic, UniqueName,
+    HolderId, JournalError, Priority, QueueError, Task, TaskId, TaskState, Topic, UniqueName,
 };
 use daybook_orders::{Order, OrderId, RepositoryError as OrdersError};
 
 use super::Ports;
+use crate::commands::MOST_URGENT;
 use crate::states::{AmongEquals, State, TaskStanding};
 use crate::{CommandError, EmailHandler, Key, States};
 
@@ -25,7 +26,8 @@ pub(super) async fn load(
 ) -> Result<Unreadable, CommandError> {
     let (mut accounts, mut orders, mut topics) = (Vec::new(), Vec::new(), Vec::new());
     let (mut asked, mut tasks) = (Vec::new(), Vec::new());
-    let (mut unique, mut emails, mut holders) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unique, mut urgent) = (Vec::new(), Vec::new());
+    let (mut emails, mut holders) = (Vec::new(), Vec::new());
     for key in keys {
         match key {
             Key::Account(id) => accounts.push(*id),
@@ -34,6 +36,7 @@ pub(super) async fn load(
             Key::Asked(id) => asked.push(*id),
             Key::Task(id) => tasks.push(*id),
             Key::UniqueTask(name) => unique.push(name.clone()),
+            Key::UrgentTasks(holder) => urgent.push(*holder),
             Key::Holder(id) => holders.push(*id),
             Key::Email(email) => emails.push(email.clone()),
         }
@@ -72,6 +75,12 @@ pub(super) async fn load(
         Ok(found.into_iter().map(keyed).collect())
     };
     loading.all(unique, find, |name| Key::UniqueTask(name.clone())).await?;
+    let find = |ids: Vec<HolderId>| async move {
+        let counts = ports.tasks.count_waiting(&ids, &[Priority::High], MOST_URGENT).await?;
+        let counts = counts.into_iter().map(State::UrgentTasks);
+        Ok(ids.into_iter().map(Key::UrgentTasks).zip(counts).collect())
+    };
+    loading.all(urgent, find, |id| Key::UrgentTasks(*id)).await?;
     let find = |ids: Vec<HolderId>| async move {
         let found = ports.holders.standings(&ids).await?;
         Ok(found.into_iter().map(|(id, now)| (Key::Holder(id), State::Holder(now))).collect())

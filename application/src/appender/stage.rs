@@ -8,8 +8,8 @@ use daybook_accounts::{
 };
 use daybook_events::{
     Aggregate, EventId, EventPayload, HolderId, IdSource, ImpossibleHistory, NewEvent,
-    NotificationEvent, StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRequested, TaskRetried,
-    TaskState, Timestamp, UniqueName, UniqueTask, Version,
+    NotificationEvent, Priority, StreamId, TaskDiscarded, TaskEvent, TaskId, TaskRequested,
+    TaskRetried, TaskState, Timestamp, UniqueName, UniqueTask, Version,
 };
 use daybook_money::{Currency, MoneyError};
 use daybook_orders::{Order, OrderEvent};
@@ -111,6 +111,10 @@ impl Stage<'_> {
                     let (kind, key) = (task.kind.clone(), unique.key.clone());
                     let name = UniqueName { owner, kind, key };
                     self.set(Key::UniqueTask(name), State::UniqueTask(latest));
+                }
+                if let (Some(owner), Priority::High) = (task.owner, task.priority) {
+                    let urgent = self.states.urgent_tasks(owner).saturating_add(1);
+                    self.set(Key::UrgentTasks(owner), State::UrgentTasks(urgent));
                 }
                 self.staged.rows.push(Row::Task(task));
                 self.staged.has_tasks = true;

@@ -14,6 +14,7 @@ use daybook_events::{Clock, IdSource};
 pub use accounts::{MoneyMovement, TransferRequest};
 pub use holders::{LoginError, Registered, Registration};
 pub use orders::NewOrder;
+pub(crate) use tasks::MOST_URGENT;
 pub use tasks::{TaskRequest, UniqueRequest};
 
 use crate::sign_in::Guesses;

@@ -16,6 +16,10 @@ use crate::{
     Receipt, Rejection, Request, States,
 };
 
+/// How many urgent tasks of one holder wait at most; what they ask for beyond is as urgent as anything.
+/// Operators may ask for as many as they like.
+pub(crate) const MOST_URGENT: u32 = 20;
+
 /// A task to be done.
 #[derive(Clone, Debug)]
 pub struct TaskRequest {
@@ -77,9 +81,7 @@ impl Commands {
             until: now.plus(unique.time),
             unique: unique.key,
         });
-        self.appender
-            .execute(Enqueue { actor: caller.holder_id, task, unique, refused }, request)
-            .await
+        self.appender.execute(Enqueue { caller: *caller, task, unique, refused }, request).await
     }
 
     /// Puts the task of a schedule's tick on the queue, unless that was done before, by whichever
@@ -188,7 +190,7 @@ impl MailRule {
 }
 
 struct Enqueue {
-    actor: HolderId,
+    caller: Caller,
     task: NewTask,
     unique: Option<Numbering>,
     /// Whether it is a mail that the actor may not send.
@@ -205,11 +207,12 @@ struct Numbering {
 
 impl Command for Enqueue {
     fn actor(&self) -> Option<HolderId> {
-        Some(self.actor)
+        Some(self.caller.holder_id)
     }
 
     fn needs(&self) -> Vec<Key> {
-        self.unique.iter().map(|unique| unique.key.clone()).collect()
+        let urgent = self.is_bounded().then_some(Key::UrgentTasks(self.caller.holder_id));
+        self.unique.iter().map(|unique| unique.key.clone()).chain(urgent).collect()
     }
 
     fn decide(&self, states: &States, _entry: EntryId) -> Result<Decision, Rejection> {
@@ -217,6 +220,10 @@ impl Command for Enqueue {
             return Err(Rejection::MailNotAllowed);
         }
         let mut task = self.task.clone();
+        let waiting = states.urgent_tasks(self.caller.holder_id);
+        if self.is_bounded() && waiting >= u64::from(MOST_URGENT) {
+            task.priority = Priority::Normal;
+        }
         if let Some(numbering) = &self.unique {
             let latest = states.unique_task(&numbering.key);
             if let Some(latest) = latest.filter(|t| t.rules_out_another(task.created_at)) {
@@ -229,6 +236,13 @@ impl Command for Enqueue {
             });
         }
         Ok(accepted(task))
+    }
+}
+
+impl Enqueue {
+    /// Whether it counts among the urgent tasks that its caller may have.
+    fn is_bounded(&self) -> bool {
+        self.task.priority == Priority::High && !self.caller.operator
     }
 }
 

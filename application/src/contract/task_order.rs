@@ -55,6 +55,38 @@ pub async fn urgent_tasks_go_first_and_no_priority_waits_for_ever(queue: &dyn Ta
     nothing_is_leased(queue).await;
 }
 
+/// Of tasks that are as urgent, one of each holder goes after the other: who asked for many keeps nobody
+/// else waiting, and nobody's tasks have their turn, too. Each holder's own go in their order.
+pub async fn holders_have_their_turns(queue: &dyn TaskQueue) {
+    let of = |owner: Option<u128>, number: u128, due: i64| NewTask {
+        owner: owner.map(super::sample::holder),
+        ..task(number, due)
+    };
+    let mut tasks: Vec<_> = (1_000..1_060).map(|n| of(Some(1), n, 0)).collect();
+    tasks.extend((2_000..2_005).map(|n| of(Some(2), n, 0)));
+    tasks.extend((3_000..3_005).map(|n| of(None, n, 0)));
+    tasks.extend((4_000..4_003).map(|n| of(Some(4), n, 0)));
+    queue.enqueue(&tasks).await.unwrap();
+    let mut order = Vec::new();
+    while order.len() < 28 {
+        for held in lease_for(queue, 4, TERM * 10).await {
+            order.push(held.task_id.uuid().as_u128());
+            queue.complete(&held).await.unwrap().unwrap();
+        }
+    }
+    for (first, count) in [(2_000, 5), (3_000, 5), (4_000, 3)] {
+        let own: Vec<_> =
+            order.iter().copied().filter(|n| (first..first + 60).contains(n)).collect();
+        let whole: Vec<_> = (first..first + count).collect();
+        assert_eq!(own, whole, "of {order:?}");
+    }
+    // While there was only one who had any, all were theirs.
+    assert!(order[20..].iter().all(|n| (1_000..1_060).contains(n)), "{order:?}");
+    for held in lease_for(queue, tasks.len() - order.len(), TERM * 10).await {
+        queue.complete(&held).await.unwrap().unwrap();
+    }
+}
+
 /// Leases into a room, until so many are leased.
 async fn fill(queue: &dyn TaskQueue, room: &mut Room, count: usize) -> Vec<Lease> {
     let (mut leases, began) = (Vec::new(), Instant::now());

@@ -132,6 +132,30 @@ async fn tasks_are_put_on_the_queue_with_their_payloads_in_the_order_of_the_log(
 }
 
 #[tokio::test]
+async fn what_one_holder_asks_for_beyond_their_share_is_among_the_least_urgent() {
+    let mut tasks = MockTaskRepository::new();
+    tasks.expect_find_all().once().returning(|_| {
+        let of = |number, owner| Task { owner, ..stored(number, TaskState::Queued) };
+        let eves = (1..=10).map(|number| of(number, Some(holder(1))));
+        Ok(eves.chain([of(11, Some(holder(2))), of(12, None)]).collect())
+    });
+    // Thirty of the first holder's waited before; of the second's only this one.
+    let count = |owners: &[HolderId], _: &[Priority], _| {
+        Ok(owners.iter().map(|owner| if *owner == holder(1) { 40 } else { 1 }).collect())
+    };
+    tasks.expect_count_waiting().once().returning(count);
+    let mut queue = MockTaskQueue::new();
+    let are_in_their_lanes = |tasks: &[NewTask]| {
+        let low = tasks.iter().filter(|task| task.priority == Priority::Low);
+        tasks.len() == 12 && low.map(|task| task.id.uuid().as_u128()).eq(3..=10)
+    };
+    queue.expect_enqueue().withf(are_in_their_lanes).once().returning(|_| Ok(()));
+    let dispatch = dispatch(in_time(tasks), queue);
+    let events: Vec<_> = (1..=12).map(retried).collect();
+    assert_eq!(dispatch.take(&events).await, Ok(()));
+}
+
+#[tokio::test]
 async fn where_no_task_is_asked_for_nobody_is_asked() {
     let dispatch = dispatch(in_time(MockTaskRepository::new()), MockTaskQueue::new());
     let unreadable = Arc::new(RecordedEvent {

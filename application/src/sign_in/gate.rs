@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::origin::Block;
 
-/// How long anyone is to wait at most: that many wait as are done in this time.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long anyone is to wait at most: that many wait as are done in this time. How long the others of a
+/// client are in line does not matter to who comes from elsewhere.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The fewest who may wait, however slow it is.
 const FEWEST_WAITING: usize = 4;
 /// What a turn takes before any has been measured.
@@ -222,10 +223,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn as_many_wait_as_are_done_in_two_seconds_and_the_flood_makes_room() {
+    async fn as_many_wait_as_are_done_in_five_seconds_and_the_flood_makes_room() {
         let order = order_of(100, 5).await;
         let (entered, away): (Vec<_>, Vec<_>) = order.iter().partition(|one| one.is_ok());
-        assert_eq!(entered.len(), 20);
+        assert_eq!(entered.len(), 50);
         for other in 1..=5 {
             assert!(entered.contains(&&Ok(other)), "{other} was sent away");
         }
@@ -234,7 +235,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn where_all_have_as_many_the_last_is_sent_away() {
-        let order = order_of(1, 30).await;
+        let order = order_of(1, 60).await;
         assert_eq!(order.iter().filter(|one| **one == Err(false)).count(), 11);
     }
 

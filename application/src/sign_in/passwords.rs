@@ -13,7 +13,7 @@ use super::gate::{Full, Gate};
 
 /// Hashes and checks passwords. Each takes some 20 MiB and some tens of milliseconds, so only so
 /// many run at a time, those who wait take turns by where they come from, and no more wait than are
-/// done in two seconds.
+/// done in five seconds.
 #[derive(Clone, Debug)]
 pub struct Passwords(Arc<Gate>);
 

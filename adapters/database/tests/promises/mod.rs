@@ -77,6 +77,7 @@ macro_rules! every_promise {
             task_queue::what_was_put_back_is_left_alone_for_a_while(queue, database);
             task_queue::workers_at_once_share_the_tasks(shared_queue);
             task_order::urgent_tasks_go_first_and_no_priority_waits_for_ever(queue);
+            task_order::holders_have_their_turns(queue);
             task_order::no_more_of_a_kind_are_leased_than_there_is_room_for(queue);
             task_order::a_kind_without_room_holds_up_nothing_else(queue);
             task_outcomes::the_last_failed_attempts_are_kept(queue, database, time);

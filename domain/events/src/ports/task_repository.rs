@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    HolderId, Placed, Position, QueueError, Task, TaskId, TaskState, Timestamp, UniqueName,
-    UniqueTask,
+    HolderId, Placed, Position, Priority, QueueError, Task, TaskId, TaskState, Timestamp,
+    UniqueName, UniqueTask,
 };
 
 /// Finds tasks.
@@ -49,6 +49,18 @@ pub trait TaskRepository: Send + Sync {
     /// # Errors
     /// [`QueueError`].
     async fn note_put_back(&self, ids: &[TaskId], at: Timestamp) -> Result<(), QueueError>;
+
+    /// How many tasks of each of these holders wait, of these priorities, due or not, each counted up to
+    /// `most`; in their order.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    async fn count_waiting(
+        &self,
+        owners: &[HolderId],
+        priorities: &[Priority],
+        most: u32,
+    ) -> Result<Vec<u64>, QueueError>;
 
     /// The latest task of each of these names, where there is one, in no particular order.
     ///
