@@ -3,6 +3,7 @@
 //! To add a command, add a variant to [`Task`] and its steps to [`Task::run`].
 
 mod packages;
+mod security;
 mod servers;
 mod step;
 
@@ -59,6 +60,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Attacks a running Daybook, as SECURITY.md says it withstands, and looks at what it depends on.
+    ///
+    /// The short form of the attacks is part of the tests. cargo-deny is installed where it is missing.
+    Security {
+        /// Only this part
+        part: Option<security::Part>,
+    },
     /// Measures Daybook beside its controls, in a release build.
     Bench {
         /// Handed on to daybook-bench, such as `p1 --rounds 3`.
@@ -80,7 +88,7 @@ impl Task {
         let steps = match self {
             Self::Test { args } => {
                 let servers = Servers::for_tests()?;
-                return Ok(step::run(&test(args, step::has_nextest(), &servers.for_tests_env())));
+                return Ok(step::run(&test(args, step::has("nextest"), &servers.for_tests_env())));
             }
             Self::Services { command } => return services(command),
             Self::Lint => lint(),
@@ -89,10 +97,27 @@ impl Task {
                 drop(Servers::all()?);
                 faults(args, &step::build_folder()?)
             }
+            Self::Security { part } => return security(part),
             Self::Bench { args } => bench(args, &step::build_folder()?),
         };
         Ok(step::run(&steps))
     }
+}
+
+fn security(part: Option<security::Part>) -> Result<ExitCode, Box<dyn Error>> {
+    if part != Some(security::Part::Deny) {
+        let servers = Servers::for_tests()?;
+        let attacks = security::attacks(step::has("nextest"), &servers.for_tests_env());
+        let ended = step::run(&attacks);
+        if ended != ExitCode::SUCCESS || part.is_some() {
+            return Ok(ended);
+        }
+    }
+    let ended = step::run(&security::deny());
+    if ended != ExitCode::SUCCESS {
+        return Ok(ended);
+    }
+    Ok(step::run(&security::advisories()))
 }
 
 fn services(command: Vec<String>) -> Result<ExitCode, Box<dyn Error>> {

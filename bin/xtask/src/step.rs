@@ -101,10 +101,10 @@ pub(crate) fn words(args: &str) -> impl Iterator<Item = String> {
     args.split(' ').map(str::to_owned)
 }
 
-/// Whether cargo-nextest is installed.
-pub(crate) fn has_nextest() -> bool {
+/// Whether cargo has this subcommand.
+pub(crate) fn has(subcommand: &str) -> bool {
     Command::new(cargo())
-        .args(["nextest", "--version"])
+        .args([subcommand, "--version"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

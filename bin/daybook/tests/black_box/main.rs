@@ -9,12 +9,15 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod access_matrix;
 mod bad_input;
 mod bounds;
+mod canaries;
 mod connections;
 mod crash;
 mod drain;
 mod engines;
+mod fair_tasks;
 mod framing;
 mod fresh_reads;
 mod known_programs;
@@ -36,6 +39,7 @@ mod same_meaning;
 mod schedules;
 mod sessions;
 mod sign_in;
+mod slow_clients;
 mod startup_faults;
 mod support;
 mod task_kills;

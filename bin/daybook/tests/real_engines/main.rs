@@ -15,16 +15,22 @@ mod copies;
 mod engines;
 mod instances;
 
+#[path = "../black_box/access_matrix.rs"]
+mod access_matrix;
 #[path = "../black_box/bad_input.rs"]
 mod bad_input;
 #[path = "../black_box/bounds.rs"]
 mod bounds;
+#[path = "../black_box/canaries.rs"]
+mod canaries;
 #[path = "../black_box/connections.rs"]
 mod connections;
 #[path = "../black_box/crash.rs"]
 mod crash;
 #[path = "../black_box/drain.rs"]
 mod drain;
+#[path = "../black_box/fair_tasks.rs"]
+mod fair_tasks;
 #[path = "../black_box/framing.rs"]
 mod framing;
 #[path = "../black_box/fresh_reads.rs"]
@@ -65,6 +71,8 @@ mod schedules;
 mod sessions;
 #[path = "../black_box/sign_in.rs"]
 mod sign_in;
+#[path = "../black_box/slow_clients.rs"]
+mod slow_clients;
 mod startup_faults;
 #[path = "../black_box/support/mod.rs"]
 mod support;

@@ -33,6 +33,20 @@ impl Wire {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
+    /// Writes as much as is taken at once, to a server that may have closed the connection.
+    pub(crate) fn try_write(&mut self, text: &str) {
+        self.0.set_nonblocking(true).unwrap();
+        let _ = self.0.write(text.as_bytes());
+        self.0.set_nonblocking(false).unwrap();
+    }
+
+    /// Takes a byte, where one is there.
+    pub(crate) fn take_a_byte(&mut self) {
+        self.0.set_nonblocking(true).unwrap();
+        let _ = self.0.read(&mut [0]);
+        self.0.set_nonblocking(false).unwrap();
+    }
+
     /// Reads the head of a reply, up to its empty line.
     #[track_caller]
     pub(crate) fn head(&mut self) -> String {
