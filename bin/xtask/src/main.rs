@@ -113,11 +113,12 @@ fn security(part: Option<security::Part>) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ended);
         }
     }
-    let ended = step::run(&security::deny());
+    let deny = security::Deny::find(&step::build_folder()?);
+    let ended = step::run(&deny.check());
     if ended != ExitCode::SUCCESS {
         return Ok(ended);
     }
-    Ok(step::run(&security::advisories()))
+    Ok(step::run(&deny.advisories()))
 }
 
 fn services(command: Vec<String>) -> Result<ExitCode, Box<dyn Error>> {

@@ -1,5 +1,8 @@
 //! `cargo xtask security`: attacks on a running Daybook, and what its dependencies may be.
 
+use std::env::consts::EXE_SUFFIX;
+use std::path::{Path, PathBuf};
+
 use crate::step::{self, Step, words};
 
 /// The tests that attack, by their names; SECURITY.md says what each is about.
@@ -32,23 +35,46 @@ pub(crate) fn attacks(nextest: bool, env: &[(&'static str, String)]) -> Vec<Step
     ]
 }
 
-/// What the dependencies may be, by `deny.toml`.
-pub(crate) fn deny() -> Vec<Step> {
-    let mut steps = Vec::new();
-    if !step::has("deny") {
-        steps.push(Step::cargo("install --locked cargo-deny"));
-    }
-    steps.push(Step::cargo("deny check licenses bans sources"));
-    steps
+/// cargo-deny: the one that is installed, or one of our own in the folder of builds.
+pub(crate) struct Deny {
+    own: Option<PathBuf>,
 }
 
-/// Looks for advisories; where their database can't be had that is said, and no fault.
-pub(crate) fn advisories() -> Vec<Step> {
-    if Step::cargo("deny fetch db").run().is_err() {
-        eprintln!("xtask: the database of advisories can't be had; they are not looked at");
-        return Vec::new();
+impl Deny {
+    /// Finds it.
+    pub(crate) fn find(build_folder: &Path) -> Self {
+        let own = (!step::has("deny")).then(|| build_folder.join("tools"));
+        Self { own }
     }
-    vec![Step::cargo("deny check --disable-fetch advisories")]
+
+    fn step(&self, args: &str) -> Step {
+        match &self.own {
+            Some(folder) => {
+                let program = folder.join("bin").join(format!("cargo-deny{EXE_SUFFIX}"));
+                Step::program(program).args(words(args))
+            }
+            None => Step::cargo("deny").args(words(args)),
+        }
+    }
+
+    /// What the dependencies may be, by `deny.toml`.
+    pub(crate) fn check(&self) -> Vec<Step> {
+        let install = self.own.as_ref().map(|folder| {
+            // A debug build is made sooner than an optimised one would be done.
+            let install = Step::cargo("install --locked --debug cargo-deny --root");
+            install.args([folder.display().to_string()])
+        });
+        install.into_iter().chain([self.step("check licenses bans sources")]).collect()
+    }
+
+    /// Looks for advisories; where their database can't be had that is said, and no fault.
+    pub(crate) fn advisories(&self) -> Vec<Step> {
+        if self.step("fetch db").run().is_err() {
+            eprintln!("xtask: the database of advisories can't be had; they are not looked at");
+            return Vec::new();
+        }
+        vec![self.step("check --disable-fetch advisories")]
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +89,19 @@ mod tests {
             [
                 "SECURITY_FULL='1' cargo nextest run --workspace --all-features slow_clients --test-threads 1 --no-capture".to_owned(),
                 format!("cargo nextest run --workspace --all-features --no-fail-fast {ATTACKS}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_installed_for_it_stays_in_the_folder_of_builds() {
+        let deny = Deny { own: Some(PathBuf::from("target/tools")) };
+        let steps: Vec<_> = deny.check().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            steps,
+            [
+                "cargo install --locked --debug cargo-deny --root target/tools".to_owned(),
+                format!("target/tools/bin/cargo-deny{EXE_SUFFIX} check licenses bans sources"),
             ]
         );
     }
