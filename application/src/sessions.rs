@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use daybook_accounts::{HolderEvent, HolderRepository, Session, SessionId};
-use daybook_events::{EventPayload, HolderId, RecordedEvent};
+use daybook_events::{EventPayload, HolderId, RecordedEvent, Timestamp};
 use lru::LruCache;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,8 @@ struct State {
     open: usize,
     /// The number of the next stream.
     next: u64,
+    /// The latest time that was seen, by the clock or in the log.
+    latest: Timestamp,
 }
 
 struct Stream {
@@ -94,6 +96,7 @@ impl Sessions {
             streams: HashMap::new(),
             open: 0,
             next: 0,
+            latest: Timestamp::from_micros(i64::MIN),
         };
         Self(Arc::new(Inner { holders, limits, state: Mutex::new(state) }))
     }
@@ -145,8 +148,19 @@ impl Sessions {
         (self.state().open, self.0.limits.of_all)
     }
 
+    /// The latest time that this process has seen, by this clock or in the log, whichever instance wrote it:
+    /// it does not go back where the clock does.
+    pub fn latest(&self, now: Timestamp) -> Timestamp {
+        let mut state = self.state();
+        state.latest = state.latest.max(now);
+        state.latest
+    }
+
     /// Hears of what happened, in any process.
     pub fn hear(&self, events: &[Arc<RecordedEvent>]) {
+        if let Some(latest) = events.iter().map(|event| event.timestamp).max() {
+            self.latest(latest);
+        }
         for event in events.iter().filter(|event| event.stream.as_str().starts_with("holder-")) {
             match HolderEvent::from_stored(&event.event_type, &event.data) {
                 Ok(event) => self.end(&event),

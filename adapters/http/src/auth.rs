@@ -36,8 +36,9 @@ impl Authenticator {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
+        let now = self.clock.now();
         let session = token
-            .and_then(|token| self.tokens.session(token, self.clock.now()))
+            .and_then(|token| self.tokens.session(token, now, self.sessions.latest(now)))
             .ok_or(Problem::new(Kind::Unauthenticated))?;
         if !self.sessions.is_live(&session).await? {
             return Err(Problem::new(Kind::Unauthenticated));

@@ -138,12 +138,6 @@ impl Drop for Waits<'_> {
 impl Room {
     /// The bytes, which keep what they take of the room until they are written; the rest is given back.
     pub(crate) fn hold(mut self, bytes: Bytes) -> Bytes {
-        struct Held(Bytes, #[expect(dead_code, reason = "is given back with the bytes")] Room);
-        impl AsRef<[u8]> for Held {
-            fn as_ref(&self) -> &[u8] {
-                &self.0
-            }
-        }
         let keep = |permit: &mut OwnedSemaphorePermit| {
             let unused = permit.num_permits().saturating_sub(bytes.len().max(1));
             drop(permit.split(unused));
@@ -152,8 +146,19 @@ impl Room {
         if let Some(permit) = self.own.as_mut().and_then(|own| own.permit.as_mut()) {
             keep(permit);
         }
-        Bytes::from_owner(Held(bytes, self))
+        held(bytes, self)
     }
+}
+
+/// Bytes that keep something until the last of them is written.
+pub(crate) fn held<T: Send + 'static>(bytes: Bytes, kept: T) -> Bytes {
+    struct Held<T>(Bytes, T);
+    impl<T> AsRef<[u8]> for Held<T> {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    Bytes::from_owner(Held(bytes, kept))
 }
 
 impl Drop for OwnPart {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use daybook_application::{FeedItem, FeedStream, Taken};
+use daybook_application::{FeedItem, FeedStream};
 use daybook_events::{Clock, NotificationPublished, Position, RecordedEvent, Timestamp};
 use futures_util::{Stream, StreamExt, stream};
 use poem::http::{HeaderValue, header};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::document::Event;
 use crate::problem::Problem;
 use crate::reply::response_meta;
+use crate::room::held;
 use crate::scalars::Count;
 
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
@@ -96,6 +97,7 @@ impl EventStream {
     ) -> Self {
         let frames = items.filter_map(move |item| async move {
             match item {
+                // The frame keeps the room it takes until it is written.
                 FeedItem::Event(event, taken) => frame(&event).map(|frame| held(frame, taken)),
                 FeedItem::Reset { head } => Some(reset(head)),
             }
@@ -121,17 +123,6 @@ fn until(
             frame = frames.next() => frame.map(|frame| (frame, Some((frames, ended)))),
         }
     })
-}
-
-/// A frame that keeps the room it takes until it is written.
-fn held(frame: Bytes, taken: Taken) -> Bytes {
-    struct Held(Bytes, #[expect(dead_code, reason = "is given back with the frame")] Taken);
-    impl AsRef<[u8]> for Held {
-        fn as_ref(&self) -> &[u8] {
-            &self.0
-        }
-    }
-    Bytes::from_owner(Held(frame, taken))
 }
 
 fn with_keep_alive(

@@ -138,15 +138,15 @@ impl Tokens {
             .ok()
     }
 
-    /// The session that a token stands for; `None` where it is not one of ours, not valid yet, or not
-    /// any more.
-    pub fn session(&self, token: &str, now: Timestamp) -> Option<Session> {
+    /// The session that a token stands for; `None` where it is not one of ours, has expired by now, or is
+    /// from later than the latest time that was seen: a clock may be set back after it was issued.
+    pub fn session(&self, token: &str, now: Timestamp, latest: Timestamp) -> Option<Session> {
         let remembered = self.remembered().get(token).copied();
         let checked = match remembered {
             Some(known) => known,
             None => self.check(token)?,
         };
-        let is_valid = checked.from <= now.plus(LEEWAY) && now < checked.session.until;
+        let is_valid = checked.from <= latest.plus(LEEWAY) && now < checked.session.until;
         is_valid.then_some(checked.session)
     }
 

@@ -144,3 +144,14 @@ async fn streams_are_bounded_for_one_and_for_all_until_they_are_closed() {
     assert!(sessions.open_stream(&bob).is_ok());
     assert_eq!(sessions.streams().0, 1);
 }
+
+#[tokio::test]
+async fn the_latest_time_does_not_go_back() {
+    let sessions = looked_up(0);
+    let at = Timestamp::from_micros;
+    assert_eq!(sessions.latest(at(-5)), at(-5));
+    assert_eq!(sessions.latest(at(-9)), at(-5));
+    // By the log it is later.
+    sessions.hear(&[recorded(&ended(session(1, 1)), 1)]);
+    assert_eq!(sessions.latest(at(-9)), at(1));
+}

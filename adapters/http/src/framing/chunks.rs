@@ -1,5 +1,7 @@
 //! Where a chunked body ends.
 
+use memchr::memchr;
+
 /// The most bytes of a line of a chunked body: a size with its extensions, or a trailer.
 const LONGEST_LINE: usize = 4 * 1024;
 /// The most lines of trailers.
@@ -43,7 +45,7 @@ impl Chunks {
                 self.place = if left == 0 { Place::AfterData } else { Place::Data(left) };
                 continue;
             }
-            let (length, is_whole) = match rest.iter().position(|byte| *byte == b'\n') {
+            let (length, is_whole) = match memchr(b'\n', rest) {
                 Some(end) => (end + 1, true),
                 None => (rest.len(), false),
             };

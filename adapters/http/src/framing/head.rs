@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use memchr::memchr;
 use poem::http::{Method, Uri};
 
 use super::Refusal;
@@ -23,7 +24,7 @@ pub(super) enum Body {
 /// Where the head ends that `bytes` begin with; `None` where more has to come. What was looked at
 /// before is not looked at again.
 pub(super) fn end(bytes: &[u8], looked_at: &mut usize) -> Result<Option<usize>, Refusal> {
-    let line_feed = |rest: &[u8]| rest.iter().position(|byte| *byte == b'\n');
+    let line_feed = |rest: &[u8]| memchr(b'\n', rest);
     while let Some(found) = bytes.get(*looked_at..).and_then(line_feed) {
         let line_end = *looked_at + found;
         let before = bytes.get(..line_end).unwrap_or_default();

@@ -64,11 +64,11 @@ fn a_token_stands_for_its_session_until_that_expires() {
     let token = tokens().issue(&session(), at(NOW)).unwrap();
     let tokens = tokens();
     for _ in 0..2 {
-        assert_eq!(tokens.session(&token, at(NOW)), Some(session()));
-        assert_eq!(tokens.session(&token, at(NOW + DAY - 1)), Some(session()));
-        assert_eq!(tokens.session(&token, at(NOW + DAY)), None);
+        assert_eq!(tokens.session(&token, at(NOW), at(NOW)), Some(session()));
+        assert_eq!(tokens.session(&token, at(NOW + DAY - 1), at(NOW + DAY - 1)), Some(session()));
+        assert_eq!(tokens.session(&token, at(NOW + DAY), at(NOW + DAY)), None);
     }
-    assert_eq!(tokens.session(&signed(&header(), &claims()), at(NOW)), Some(session()));
+    assert_eq!(tokens.session(&signed(&header(), &claims()), at(NOW), at(NOW)), Some(session()));
 }
 
 #[test]
@@ -76,7 +76,8 @@ fn a_token_that_says_something_else_than_ours_stands_for_nothing() {
     let tokens = tokens();
     let refused = |header: &Value, claims: &Value| {
         let token = signed(header, claims);
-        let (first, second) = (tokens.session(&token, at(NOW)), tokens.session(&token, at(NOW)));
+        let (first, second) =
+            (tokens.session(&token, at(NOW), at(NOW)), tokens.session(&token, at(NOW), at(NOW)));
         assert_eq!((first, second), (None, None), "{header} {claims}");
     };
     for (field, to) in [
@@ -129,14 +130,21 @@ fn a_token_that_says_something_else_than_ours_stands_for_nothing() {
 fn clocks_may_differ_by_half_a_minute() {
     let ahead = with(&claims(), "iat", &json!(NOW + 30));
     let ahead = with(&ahead, "nbf", &json!(NOW + 30));
-    assert!(tokens().session(&signed(&header(), &ahead), at(NOW)).is_some());
+    assert!(tokens().session(&signed(&header(), &ahead), at(NOW), at(NOW)).is_some());
+}
+
+#[test]
+fn a_token_is_good_though_the_clock_was_set_back_since() {
+    let token = tokens().issue(&session(), at(NOW)).unwrap();
+    assert_eq!(tokens().session(&token, at(NOW - 3_600), at(NOW)), Some(session()));
+    assert_eq!(tokens().session(&token, at(NOW - 3_600), at(NOW - 3_600)), None);
 }
 
 #[test]
 fn what_is_not_signed_with_the_key_stands_for_nothing() {
     let other = SigningKey::new(b"another secret of different bytes, too").unwrap();
     let token = Tokens::new(&other).issue(&session(), at(NOW)).unwrap();
-    assert_eq!(tokens().session(&token, at(NOW)), None);
+    assert_eq!(tokens().session(&token, at(NOW), at(NOW)), None);
     let token = tokens().issue(&session(), at(NOW)).unwrap();
     let (head, signature) = token.rsplit_once('.').unwrap();
     for forged in [
@@ -151,7 +159,7 @@ fn what_is_not_signed_with_the_key_stands_for_nothing() {
         &format!(".{token}"),
         &format!("{head}.{}", signature.to_ascii_lowercase()),
     ] {
-        assert_eq!(tokens().session(forged, at(NOW)), None, "{forged}");
+        assert_eq!(tokens().session(forged, at(NOW), at(NOW)), None, "{forged}");
     }
 }
 

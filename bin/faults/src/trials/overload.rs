@@ -82,7 +82,7 @@ fn judge(run: &Run, peak: u32, asked: &[Asked], reads: &[Asked], tally: &mut Tal
     tally.time("p99 of reads", reading);
     tally.must_have("refused")?;
     // In a debug build the clients take the processor from the service.
-    let (percent, at_once) = run.size((95, AT_ONCE), (80, AT_ONCE * 10));
+    let (percent, at_once) = run.size((95, AT_ONCE), (80, AT_ONCE * 20));
     ensure(u64::from(kept) * 100 >= u64::from(peak) * percent, || {
         format!("only {kept} of {peak} were done beside the load")
     })?;
