@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_events::{EventBus, EventFilter, EventSignals, Journal, Position, Signal};
+use daybook_events::{EventBus, EventSignals, Journal, Position, Signal};
 use futures_util::StreamExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +60,6 @@ impl Announcer {
         self.told.begin_at(position);
         // What ended before was told to nobody.
         self.sessions.iter().for_each(Sessions::doubt);
-        self.hear_the_last(position).await;
         self.tail.reach(position);
         let mut rumour = None;
         let mut commits = self.tail.commits();
@@ -88,16 +87,6 @@ impl Announcer {
                 () = heard_beyond(&mut outside, position, rumour) => rumour = Some(Instant::now()),
                 () = tokio::time::sleep(POLL) => {}
             }
-        }
-    }
-
-    /// Lets the sessions know how late it is by the log. What ended by it is over anyway.
-    async fn hear_the_last(&self, head: Position) {
-        let Some(sessions) = &self.sessions else { return };
-        let before = Position::new(head.get().saturating_sub(1));
-        match self.journal.read(&EventFilter::All, before, 1).await {
-            Ok(last) => sessions.hear(&last.into_iter().map(Arc::new).collect::<Vec<_>>()),
-            Err(error) => tracing::warn!(%error, "the last event could not be read"),
         }
     }
 

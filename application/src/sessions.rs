@@ -8,11 +8,13 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use daybook_accounts::{HolderEvent, HolderRepository, Session, SessionId};
-use daybook_events::{EventPayload, HolderId, RecordedEvent, Timestamp};
+use daybook_events::{
+    EventFilter, EventPayload, HolderId, Journal, JournalError, Position, RecordedEvent, Timestamp,
+};
 use lru::LruCache;
 use tokio_util::sync::CancellationToken;
 
-use crate::QueryError;
+use crate::{QueryError, Row};
 
 /// How many sessions are known to go on.
 const KNOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
@@ -154,6 +156,20 @@ impl Sessions {
         let mut state = self.state();
         state.latest = state.latest.max(now);
         state.latest
+    }
+
+    /// Looks how late it is by the log, before anyone asks: the clock may have been set back since the last
+    /// process ended.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn begin(&self, journal: &dyn Journal<Row>) -> Result<(), JournalError> {
+        let head = journal.head().await?;
+        let before = Position::new(head.get().saturating_sub(1));
+        let last = journal.read(&EventFilter::All, before, 1).await?;
+        // What ended by it is over anyway.
+        self.hear(&last.into_iter().map(Arc::new).collect::<Vec<_>>());
+        Ok(())
     }
 
     /// Hears of what happened, in any process.

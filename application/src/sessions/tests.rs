@@ -146,6 +146,23 @@ async fn streams_are_bounded_for_one_and_for_all_until_they_are_closed() {
 }
 
 #[tokio::test]
+async fn it_begins_as_late_as_the_last_event() {
+    let store = crate::fakes::FakeStore::new();
+    let sessions = looked_up(0);
+    sessions.begin(&store).await.unwrap();
+    let at = Timestamp::from_micros;
+    assert_eq!(sessions.latest(at(3)), at(3));
+    let mut journal = daybook_events::MockJournal::<Row>::new();
+    journal.expect_head().returning(|| Ok(Position::new(7)));
+    journal.expect_read().returning(move |_, after, _| {
+        assert_eq!(after, Position::new(6));
+        Ok(vec![RecordedEvent { timestamp: at(9), ..crate::fakes::event(7, None) }])
+    });
+    sessions.begin(&journal).await.unwrap();
+    assert_eq!(sessions.latest(at(3)), at(9));
+}
+
+#[tokio::test]
 async fn the_latest_time_does_not_go_back() {
     let sessions = looked_up(0);
     let at = Timestamp::from_micros;

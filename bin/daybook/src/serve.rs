@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use daybook_application::{
     Announcer, CacheRepair, Destination, Feed, Housekeeper, Nowhere, PresentIdentity, Probe,
-    Queries, Reads, Relay, Scheduler, Search, SharedBus, StreamRoom, TaskDispatch,
+    Queries, Reads, Relay, Scheduler, Search, Sessions, SharedBus, StreamRoom, TaskDispatch,
 };
 use daybook_database::DatabaseSettings;
 use daybook_events::{Cache, Clock, EventBus, HolderId};
@@ -85,6 +85,7 @@ pub(crate) async fn serve(
     let ports = engines.ports();
     let destinations = destinations(&engines, shared.clone(), reads.clone(), &queue);
     let sessions = commands.sessions().clone();
+    begin(&sessions, &engines).await?;
     let service = ServiceParts {
         queries: queries(&engines, reads),
         feed: Feed::new(Arc::clone(&ports.journal), Arc::clone(&told), room.clone()),
@@ -156,6 +157,12 @@ fn housekeeper(engines: &Engines, options: &ServeOptions) -> Housekeeper {
         options.keep_outcomes,
         options.keep_tasks,
     )
+}
+
+/// Lets the sessions know how late it is by the log, before anyone asks.
+async fn begin(sessions: &Sessions, engines: &Engines) -> Result<(), StartupError> {
+    let begun = sessions.begin(&*engines.ports().journal).await;
+    begun.map_err(|error| StartupError::Failed(error.to_string()))
 }
 
 /// Keeps the identity as the database has it, and gives it up where another log has it.

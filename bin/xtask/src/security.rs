@@ -61,7 +61,7 @@ impl Deny {
     pub(crate) fn check(&self) -> Vec<Step> {
         let install = self.own.as_ref().map(|folder| {
             // A debug build is made sooner than an optimised one would be done.
-            let install = Step::cargo("install --locked --debug cargo-deny --root");
+            let install = Step::cargo("install --locked --debug cargo-deny@0.20.2 --root");
             install.args([folder.display().to_string()])
         });
         install.into_iter().chain([self.step("check licenses bans sources")]).collect()
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(
             steps,
             [
-                "cargo install --locked --debug cargo-deny --root target/tools".to_owned(),
+                "cargo install --locked --debug cargo-deny@0.20.2 --root target/tools".to_owned(),
                 format!("target/tools/bin/cargo-deny{EXE_SUFFIX} check licenses bans sources"),
             ]
         );
