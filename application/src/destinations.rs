@@ -130,7 +130,8 @@ impl TaskDispatch {
     /// urgent, so that it does not stand before all that others ask for.
     async fn in_their_lanes(&self, mut tasks: Vec<NewTask>) -> Result<Vec<NewTask>, QueueError> {
         let mut new: BTreeMap<HolderId, u64> = BTreeMap::new();
-        for owner in tasks.iter().filter_map(|task| task.owner) {
+        let is_due = |task: &&NewTask| task.run_at <= self.clock.now();
+        for owner in tasks.iter().filter(is_due).filter_map(|task| task.owner) {
             *new.entry(owner).or_default() += 1;
         }
         if new.is_empty() {
@@ -138,7 +139,9 @@ impl TaskDispatch {
         }
         let owners: Vec<HolderId> = new.keys().copied().collect();
         let most = u32::try_from(tasks.len()).unwrap_or(u32::MAX).saturating_add(SHARE);
-        let waiting = self.tasks.count_waiting(&owners, &Priority::ALL, most).await?;
+        // What is for later is in nobody's way.
+        let now = self.clock.now();
+        let waiting = self.tasks.count_waiting(&owners, &Priority::ALL, now, most).await?;
         // Those that wait have these among them, which come last.
         let mut before: BTreeMap<HolderId, u64> = owners
             .into_iter()
@@ -149,7 +152,8 @@ impl TaskDispatch {
             })
             .collect();
         for task in &mut tasks {
-            let Some(before) = task.owner.and_then(|owner| before.get_mut(&owner)) else {
+            let owner = task.owner.filter(|_| task.run_at <= now);
+            let Some(before) = owner.and_then(|owner| before.get_mut(&owner)) else {
                 continue;
             };
             if *before >= u64::from(SHARE) {

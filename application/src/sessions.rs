@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use daybook_accounts::{HolderEvent, HolderRepository, Session, SessionId};
@@ -27,6 +28,8 @@ struct Inner {
     holders: Arc<dyn HolderRepository>,
     limits: StreamLimits,
     state: Mutex<State>,
+    /// The latest time that was seen, by the clock or in the log, in microseconds.
+    latest: AtomicI64,
 }
 
 struct State {
@@ -37,8 +40,6 @@ struct State {
     open: usize,
     /// The number of the next stream.
     next: u64,
-    /// The latest time that was seen, by the clock or in the log.
-    latest: Timestamp,
 }
 
 struct Stream {
@@ -98,9 +99,9 @@ impl Sessions {
             streams: HashMap::new(),
             open: 0,
             next: 0,
-            latest: Timestamp::from_micros(i64::MIN),
         };
-        Self(Arc::new(Inner { holders, limits, state: Mutex::new(state) }))
+        let latest = AtomicI64::new(i64::MIN);
+        Self(Arc::new(Inner { holders, limits, state: Mutex::new(state), latest }))
     }
 
     /// Whether a session goes on. When it expires is not looked at.
@@ -153,9 +154,8 @@ impl Sessions {
     /// The latest time that this process has seen, by this clock or in the log, whichever instance wrote it:
     /// it does not go back where the clock does.
     pub fn latest(&self, now: Timestamp) -> Timestamp {
-        let mut state = self.state();
-        state.latest = state.latest.max(now);
-        state.latest
+        let before = self.0.latest.fetch_max(now.micros(), Ordering::Relaxed);
+        now.max(Timestamp::from_micros(before))
     }
 
     /// Looks how late it is by the log, before anyone asks: the clock may have been set back since the last

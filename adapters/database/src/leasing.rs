@@ -119,9 +119,7 @@ impl Taking<'_> {
                     break;
                 }
                 count += self.take(waiting.clone().and(of_one), part).await?;
-                if let Some(owner) = owner {
-                    last.is(priority, owner);
-                }
+                last.is(priority, owner);
             }
         }
         // Whatever is left of the turns: some may have nothing that is due.

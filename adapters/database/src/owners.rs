@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use daybook_events::{HolderId, Priority, QueueError, TaskState};
+use daybook_events::{HolderId, Priority, QueueError, TaskState, Timestamp};
 use sea_orm::sea_query::{ExprTrait, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, QueryFilter, Statement, Value,
@@ -26,10 +26,11 @@ impl LastServed {
         last.get(place(priority)).copied().unwrap_or_default()
     }
 
-    pub(crate) fn is(&self, priority: Priority, owner: Uuid) {
+    /// Nobody comes before the first: who is next is the first then.
+    pub(crate) fn is(&self, priority: Priority, owner: Option<Uuid>) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last.get_mut(place(priority)) {
-            *last = owner;
+            *last = owner.unwrap_or_default();
         }
     }
 }
@@ -55,17 +56,18 @@ pub(crate) async fn in_turn(
     let mut owners: Vec<Option<Uuid>> =
         behind(db, priority, after, most).await?.into_iter().map(Some).collect();
     let missing = most.saturating_sub(u32::try_from(owners.len()).unwrap_or(u32::MAX));
-    if missing > 0 {
-        // Then those from the first on.
-        let first = behind(db, priority, Uuid::nil(), missing).await?;
-        let is_new = |owner: &Uuid| !owners.contains(&Some(*owner));
-        let first: Vec<_> = first.into_iter().filter(is_new).map(Some).collect();
-        owners.extend(first);
+    if missing == 0 {
+        return Ok(owners);
     }
+    // Nobody comes behind the last, and then it begins again.
     let of_nobody = Entity::find().filter(queued(priority)).filter(Column::OwnerId.is_null());
     if of_nobody.one(db).await?.is_some() {
         owners.push(None);
     }
+    let first = behind(db, priority, Uuid::nil(), missing).await?;
+    let is_new = |owner: &Uuid| !owners.contains(&Some(*owner));
+    let first: Vec<_> = first.into_iter().filter(is_new).map(Some).collect();
+    owners.extend(first);
     Ok(owners)
 }
 
@@ -101,17 +103,20 @@ async fn behind(
     Ok(rows.iter().map(|row| row.try_get("", "owner")).collect::<Result<_, _>>()?)
 }
 
-/// How many tasks of each of these holders wait, of these priorities, counted up to `most`.
+/// How many tasks of each of these holders wait that are due by then, of these priorities, counted up to
+/// `most`.
 pub(crate) async fn waiting(
     db: &impl ConnectionTrait,
     owners: &[HolderId],
     priorities: &[Priority],
+    due_by: Timestamp,
     most: u32,
 ) -> Result<Vec<u64>, QueueError> {
     let backend = db.get_database_backend();
     let numbers: Vec<_> =
         priorities.iter().map(|priority| priority_number(*priority).to_string()).collect();
     let (state, numbers) = (TaskState::Queued.as_str(), numbers.join(","));
+    let due_by = due_by.micros();
     let mut counts = Vec::with_capacity(owners.len());
     for owners in owners.chunks(AT_ONCE) {
         let count = |number: usize| {
@@ -122,7 +127,7 @@ pub(crate) async fn waiting(
             format!(
                 "SELECT {number} AS number, COUNT(*) AS count FROM (SELECT 1 FROM tasks \
                  WHERE state = '{state}' AND lease_until IS NULL \
-                 AND priority IN ({numbers}) AND owner_id = {owner} LIMIT {most}) AS of_{number}"
+                 AND priority IN ({numbers}) AND owner_id = {owner} AND run_at <= {due_by} LIMIT {most}) AS of_{number}"
             )
         };
         let sql = (0..owners.len()).map(count).collect::<Vec<_>>().join(" UNION ALL ");

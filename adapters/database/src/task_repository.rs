@@ -76,9 +76,10 @@ impl TaskRepository for Database {
         &self,
         owners: &[HolderId],
         priorities: &[Priority],
+        due_by: Timestamp,
         most: u32,
     ) -> Result<Vec<u64>, QueueError> {
-        owners::waiting(&self.readers, owners, priorities, most).await
+        owners::waiting(&self.readers, owners, priorities, due_by, most).await
     }
 
     async fn find_unique(

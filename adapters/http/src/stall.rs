@@ -155,6 +155,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn it_is_given_up_sooner_while_others_wait_for_the_room_of_replies() {
+        let replies = ReplyRoom::new(0);
+        let (here, _there) = duplex(1_000);
+        let mut here = Stalling::new(here, PATIENCE, StreamRoom::new(0), replies.clone());
+        let all = replies.taken().1;
+        let _held = replies.reply(all).await.unwrap();
+        tokio::spawn(async move {
+            loop {
+                let _ = replies.reply(all).await;
+            }
+        });
+        tokio::task::yield_now().await;
+        let waited = fails_after(here.write_all(&[0; 5_000])).await;
+        assert!(waited < PATIENCE_WHILE_SHORT + 2 * TICK, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_slow_reader_is_served_for_as_long_as_it_takes_something() {
         let (mut here, mut there) = connection(&StreamRoom::new(0));
         tokio::spawn(async move {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use daybook_accounts::{Account, AccountId, RepositoryError as AccountsError};
 use daybook_events::{
-    HolderId, JournalError, Priority, QueueError, Task, TaskId, TaskState, Topic, UniqueName,
+    HolderId, JournalError, Priority, QueueError, Task, TaskId, TaskState, Timestamp, Topic,
+    UniqueName,
 };
 use daybook_orders::{Order, OrderId, RepositoryError as OrdersError};
 
@@ -76,7 +77,9 @@ pub(super) async fn load(
     };
     loading.all(unique, find, |name| Key::UniqueTask(name.clone())).await?;
     let find = |ids: Vec<HolderId>| async move {
-        let counts = ports.tasks.count_waiting(&ids, &[Priority::High], MOST_URGENT).await?;
+        // Those for later will be urgent all at once.
+        let (high, ever) = ([Priority::High], Timestamp::from_micros(i64::MAX));
+        let counts = ports.tasks.count_waiting(&ids, &high, ever, MOST_URGENT).await?;
         let counts = counts.into_iter().map(State::UrgentTasks);
         Ok(ids.into_iter().map(Key::UrgentTasks).zip(counts).collect())
     };

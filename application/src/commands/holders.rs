@@ -99,19 +99,21 @@ impl Commands {
         };
         let mut outcome = self.appender.execute(Register(holder), request).await?;
         if outcome.replayed && outcome.result.is_ok() {
-            match self.check(&audited, &email, password).await {
+            let session = match self.check(&audited, &email, password).await {
                 Ok((id, standing)) => {
                     attempt.right();
                     audited.note(AuditOutcome::Accepted, Some(id));
-                    let session = Some(self.session(id, standing.credentials));
-                    return Ok(Registered { outcome, session });
+                    Some(self.session(id, standing.credentials))
                 }
                 Err(LoginError::BadCredentials) => {
+                    attempt.wrong();
                     let result = Err(Rejection::EmailTaken);
                     outcome = Outcome { result, replayed: false, ..outcome };
+                    None
                 }
                 Err(other) => return Err(other),
-            }
+            };
+            return Ok(Registered { outcome, session });
         }
         let session = if let Ok(Receipt::Registered(id)) = outcome.result {
             attempt.right();

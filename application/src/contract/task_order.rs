@@ -58,19 +58,27 @@ pub async fn urgent_tasks_go_first_and_no_priority_waits_for_ever(queue: &dyn Ta
 /// Of tasks that are as urgent, one of each holder goes after the other: who asked for many keeps nobody
 /// else waiting, and nobody's tasks have their turn, too. Each holder's own go in their order.
 pub async fn holders_have_their_turns(queue: &dyn TaskQueue) {
+    // Also where there is room for fewer than there are holders.
+    for room in [1, 2, 4] {
+        have_their_turns(queue, room).await;
+    }
+}
+
+async fn have_their_turns(queue: &dyn TaskQueue, room: usize) {
+    let base = 10_000 * u128::try_from(room).unwrap();
     let of = |owner: Option<u128>, number: u128, due: i64| NewTask {
         owner: owner.map(super::sample::holder),
         ..task(number, due)
     };
-    let mut tasks: Vec<_> = (1_000..1_060).map(|n| of(Some(1), n, 0)).collect();
-    tasks.extend((2_000..2_005).map(|n| of(Some(2), n, 0)));
-    tasks.extend((3_000..3_005).map(|n| of(None, n, 0)));
-    tasks.extend((4_000..4_003).map(|n| of(Some(4), n, 0)));
+    let mut tasks: Vec<_> = (1_000..1_060).map(|n| of(Some(1), base + n, 0)).collect();
+    tasks.extend((2_000..2_005).map(|n| of(Some(2), base + n, 0)));
+    tasks.extend((3_000..3_005).map(|n| of(None, base + n, 0)));
+    tasks.extend((4_000..4_003).map(|n| of(Some(4), base + n, 0)));
     queue.enqueue(&tasks).await.unwrap();
     let mut order = Vec::new();
     while order.len() < 28 {
-        for held in lease_for(queue, 4, TERM * 10).await {
-            order.push(held.task_id.uuid().as_u128());
+        for held in lease_for(queue, room, TERM * 10).await {
+            order.push(held.task_id.uuid().as_u128() - base);
             queue.complete(&held).await.unwrap().unwrap();
         }
     }

@@ -2,7 +2,7 @@
 
 use daybook_events::{
     BusError, CacheError, EventData, HolderId, MockCache, MockEventBus, MockTaskQueue,
-    MockTaskRepository, Priority, StreamId, Task, TaskRetried,
+    MockTaskRepository, Priority, StreamId, Task, TaskRetried, Timestamp,
 };
 use daybook_orders::MockOrderRepository;
 use serde_json::value::to_raw_value;
@@ -137,21 +137,24 @@ async fn what_one_holder_asks_for_beyond_their_share_is_among_the_least_urgent()
     tasks.expect_find_all().once().returning(|_| {
         let of = |number, owner| Task { owner, ..stored(number, TaskState::Queued) };
         let eves = (1..=10).map(|number| of(number, Some(holder(1))));
-        Ok(eves.chain([of(11, Some(holder(2))), of(12, None)]).collect())
+        // What is for later takes nobody's place.
+        let later = Timestamp::from_micros(i64::MAX);
+        let later = Task { run_at: later, ..of(13, Some(holder(1))) };
+        Ok(eves.chain([of(11, Some(holder(2))), of(12, None), later]).collect())
     });
     // Thirty of the first holder's waited before; of the second's only this one.
-    let count = |owners: &[HolderId], _: &[Priority], _| {
+    let count = |owners: &[HolderId], _: &[Priority], _, _| {
         Ok(owners.iter().map(|owner| if *owner == holder(1) { 40 } else { 1 }).collect())
     };
     tasks.expect_count_waiting().once().returning(count);
     let mut queue = MockTaskQueue::new();
     let are_in_their_lanes = |tasks: &[NewTask]| {
         let low = tasks.iter().filter(|task| task.priority == Priority::Low);
-        tasks.len() == 12 && low.map(|task| task.id.uuid().as_u128()).eq(3..=10)
+        tasks.len() == 13 && low.map(|task| task.id.uuid().as_u128()).eq(3..=10)
     };
     queue.expect_enqueue().withf(are_in_their_lanes).once().returning(|_| Ok(()));
     let dispatch = dispatch(in_time(tasks), queue);
-    let events: Vec<_> = (1..=12).map(retried).collect();
+    let events: Vec<_> = (1..=13).map(retried).collect();
     assert_eq!(dispatch.take(&events).await, Ok(()));
 }
 

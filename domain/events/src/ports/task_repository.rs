@@ -50,8 +50,8 @@ pub trait TaskRepository: Send + Sync {
     /// [`QueueError`].
     async fn note_put_back(&self, ids: &[TaskId], at: Timestamp) -> Result<(), QueueError>;
 
-    /// How many tasks of each of these holders wait, of these priorities, due or not, each counted up to
-    /// `most`; in their order.
+    /// How many tasks of each of these holders wait that are due by then, of these priorities, each counted
+    /// up to `most`; in their order.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -59,6 +59,7 @@ pub trait TaskRepository: Send + Sync {
         &self,
         owners: &[HolderId],
         priorities: &[Priority],
+        due_by: Timestamp,
         most: u32,
     ) -> Result<Vec<u64>, QueueError>;
 
